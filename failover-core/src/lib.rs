@@ -1,10 +1,13 @@
 //! Who is alive, who may act, who runs what: the traits, the failover state machine and the node.
 
+pub mod control;
+pub mod detect;
 pub mod error;
 pub mod heartbeat;
 pub mod ids;
 pub mod job;
 pub mod lease;
+pub mod machine;
 pub mod record;
 pub mod state;
 pub mod time;

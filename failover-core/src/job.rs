@@ -254,6 +254,7 @@ pub enum Step {
         to: Member,
     },
     /// Take a job from an owner whose right has ended (law 11), under the next epoch, and give it on if there is a place.
+    /// One that is retiring is not given on: its ownership has ended, so it goes.
     Seize {
         /// The owner it is taken from; if another has it by now, the move is stale.
         from: Member,

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::ids::{FencingToken, LeaseName, Member, NodeId, Term};
 
+/// The highest floor [`LeaseManager::raise_floor`] takes: every store counts exactly far beyond it (Lua's numbers, the
+/// narrowest, up to 2^53), so a mistyped floor cannot use the terms up.
+pub const MAX_FLOOR: Term = Term(1 << 52);
+
 /// A lease as the store granted it: for `ttl` by the store's clock, to one member, under a term nobody else ever gets.
 ///
 /// Having this value is not having the right: that is a comparison with the clock at the moment of use (law 4), which
@@ -120,7 +124,8 @@ pub enum Durability {
 ///
 /// # Failure
 /// 1. An `Err` of kind [`Unknown`](crate::ErrorKind::Unknown) may have been applied, at once or later: it is neither a grant nor a loss (law 3).
-/// 2. A zero ttl, or one below [`least_ttl`](Self::least_ttl), is [`Invalid`](crate::ErrorKind::Invalid).
+/// 2. A zero ttl, or one below [`least_ttl`](Self::least_ttl), and a floor above [`MAX_FLOOR`] are
+///    [`Invalid`](crate::ErrorKind::Invalid).
 /// 3. A store that cannot show that its terms grow (wiped, restored, an old replica) answers
 ///    [`StoreChanged`](crate::ErrorKind::StoreChanged), until an operator opens it anew with a higher floor (law 2).
 /// 4. A record of a newer format is [`TooNew`](crate::ErrorKind::TooNew) and is left as it is (law 15).

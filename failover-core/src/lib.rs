@@ -8,8 +8,12 @@ pub mod ids;
 pub mod job;
 pub mod lease;
 pub mod machine;
+pub mod memory;
 pub mod record;
+pub mod rules;
 pub mod state;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod timing;
 

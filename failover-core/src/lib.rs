@@ -3,13 +3,16 @@
 pub mod control;
 pub mod detect;
 pub mod error;
+pub mod events;
 pub mod heartbeat;
 pub mod ids;
 pub mod job;
 pub mod lease;
 pub mod machine;
 pub mod memory;
+pub mod node;
 pub mod record;
+pub mod right;
 pub mod rules;
 pub mod state;
 #[cfg(feature = "testkit")]
@@ -18,14 +21,18 @@ pub mod time;
 pub mod timing;
 
 mod backend;
+mod driver;
 
 pub use backend::Backend;
 pub use error::{Error, ErrorKind, Invalid, Result};
+pub use events::{Events, StampedEvent};
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};
 pub use ids::{
     ClusterName, Epoch, FencingToken, Incarnation, JobId, LeaseName, Member, NodeId, Revision, StateKey, Term, Version,
 };
 pub use job::{JobAssigner, JobRecord, JobSpec};
 pub use lease::{Durability, Lease, LeaseManager};
+pub use node::{JobHandler, JobRun, Node, NodeBuilder, RoleHooks};
+pub use right::Right;
 pub use state::StateStore;
 pub use timing::Timing;

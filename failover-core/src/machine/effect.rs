@@ -90,6 +90,9 @@ pub enum Finish {
     NameTaken,
     /// The store was wiped, restored or replaced: nothing it says is ownership until an operator has looked (law 2).
     StoreChanged,
+    /// Not the machine's word but the driver's: it was stopped where it stood, because the last handle was dropped or its runtime shut
+    /// down. As after a crash, its leases lapse by time.
+    Abandoned,
 }
 
 /// A store call. Each stands for the trait method of the same name.

@@ -1,0 +1,148 @@
+//! The stores' hints: one loop for each thing that can change, none of which can spin or pile up.
+
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, maybe_done};
+use tracing::debug;
+
+use super::inbox::Nudges;
+use crate::backend::Backend;
+use crate::control;
+use crate::error::Result;
+use crate::ids::{LeaseName, Member};
+use crate::machine::Hint;
+use crate::time::Clock;
+use crate::timing::Timing;
+
+/// Everything a node wants hints about.
+pub(crate) fn all(member: &Member) -> [Hint; 5] {
+    let node = LeaseName::node(&member.node);
+    [Hint::Heartbeats, Hint::Lease(LeaseName::active()), Hint::Lease(node), Hint::Jobs, Hint::Control]
+}
+
+fn changed<'a>(backend: &'a Backend, hint: &'a Hint) -> BoxFuture<'a, Result<()>> {
+    match hint {
+        Hint::Heartbeats => backend.heartbeats.changed(),
+        Hint::Lease(name) => backend.leases.changed(name),
+        Hint::Jobs => backend.jobs.changed(),
+        Hint::Control => Box::pin(async { backend.state.changed(&control::control()).await }),
+    }
+}
+
+/// Passes on the hints of one kind, at most fifty in a beat, and fewer while the store only answers with errors.
+pub(crate) async fn watch(
+    backend: Arc<Backend>,
+    clock: Arc<dyn Clock>,
+    timing: Timing,
+    hint: Hint,
+    nudges: Arc<Nudges>,
+) {
+    let pause = timing.beat() / 50;
+    repeat(&*clock, pause, timing.beat(), || changed(&backend, &hint), || nudges.hint(&hint)).await;
+}
+
+/// Runs `told` after every completion of `wait`, pausing at least `pause` after a success, and from a tenth of `most` to `most`
+/// after failures in a row.
+pub(crate) async fn repeat<'a>(
+    clock: &dyn Clock,
+    pause: Duration,
+    most: Duration,
+    wait: impl Fn() -> BoxFuture<'a, Result<()>>,
+    told: impl Fn(),
+) {
+    let next = || maybe_done(AssertUnwindSafe(wait()).catch_unwind());
+    let mut waiting = Box::pin(next());
+    let mut back_off = most / 10;
+    loop {
+        waiting.as_mut().await;
+        let outcome = waiting.as_mut().take_output();
+        waiting.set(next());
+        if let Some(Ok(Ok(()))) = outcome {
+            back_off = most / 10;
+            // Listen again before telling, so that a change between the two is either seen by the look that follows or heard.
+            poll_fn(|cx| {
+                let _either_way = waiting.as_mut().poll(cx);
+                Poll::Ready(())
+            })
+            .await;
+            told();
+            let end = clock.now() + pause;
+            tokio::select! {
+                () = clock.sleep_until(end) => {}
+                never = async { waiting.as_mut().await; std::future::pending().await } => never,
+            }
+        } else {
+            if let Some(Ok(Err(error))) = outcome {
+                debug!(%error, "no hints from the store for a while; polling goes on");
+            }
+            clock.sleep_until(clock.now() + back_off).await;
+            back_off = (back_off * 2).min(most);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+    use crate::time::ManualClock;
+
+    const PAUSE: Duration = Duration::from_millis(20);
+    const MOST: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn a_hint_that_always_comes_at_once_is_slowed_down() {
+        let (clock, told) = (ManualClock::new(), AtomicU32::new(0));
+        let wait = || async { Ok(()) }.boxed();
+        let mut task = Box::pin(repeat(&clock, PAUSE, MOST, wait, || {
+            told.fetch_add(1, Ordering::Relaxed);
+        }));
+        for expected in 1..4 {
+            assert!(task.as_mut().now_or_never().is_none());
+            assert_eq!(told.load(Ordering::Relaxed), expected);
+            clock.advance(PAUSE);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_only_fails_is_asked_ever_less_often() {
+        let (clock, asked) = (ManualClock::new(), AtomicU32::new(0));
+        let wait = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async { Err(Error::new(ErrorKind::Unavailable, "changed", "gone")) }.boxed()
+        };
+        let mut task = Box::pin(repeat(&clock, PAUSE, MOST, wait, || unreachable!("an error is no hint")));
+        for _ in 0..1000 {
+            assert!(task.as_mut().now_or_never().is_none());
+            clock.advance(Duration::from_millis(10));
+        }
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((10..=20).contains(&asked), "asked {asked} times in ten seconds");
+    }
+
+    #[tokio::test]
+    async fn a_change_during_the_pause_is_told_after_it() {
+        let (clock, told, change) = (ManualClock::new(), AtomicU32::new(0), tokio::sync::Notify::new());
+        let wait = || async { Ok(change.notified().await) }.boxed();
+        let mut task = Box::pin(repeat(&clock, PAUSE, MOST, wait, || {
+            told.fetch_add(1, Ordering::Relaxed);
+        }));
+        assert!(task.as_mut().now_or_never().is_none());
+        change.notify_waiters();
+        assert!(task.as_mut().now_or_never().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+        change.notify_waiters();
+        assert!(task.as_mut().now_or_never().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), 1, "it pauses");
+        clock.advance(PAUSE);
+        assert!(task.as_mut().now_or_never().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+    }
+}

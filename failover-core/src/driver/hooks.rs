@@ -1,0 +1,168 @@
+//! The host's role hooks, run one after another.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::calls::panic_text;
+use super::inbox::{Message, Outbox};
+use crate::machine::HostInput;
+use crate::right::Right;
+use crate::time::Clock;
+
+/// What a host does when its node's role changes. Each hook runs after the one before it has returned.
+///
+/// A hook that panics counts as returned, and the panic is logged as an error.
+#[async_trait]
+pub trait RoleHooks: Send + Sync {
+    /// Warms the node up, so that a later [`promote`](Self::promote) is quick. Runs before the first promotion at the latest, and as soon as the
+    /// node is appointed standby. The node is not active until it has returned.
+    async fn prepare(&self) {}
+
+    /// The node holds the cluster's lease: start to act as the active node. The node decides for the cluster once this has returned;
+    /// start what is to go on in tasks of your own, and stop them in [`demote`](Self::demote).
+    ///
+    /// Carry [`Right::token`] to every write. When [`Right::stopping`] fires, return soon; when the right is over before that,
+    /// this future is dropped where it stands.
+    async fn promote(&self, _right: Right) {}
+
+    /// Stop to act as the active node. The lease is given to another only after this has returned (law 8), so return when nothing runs any
+    /// more. Its future is dropped after one lease ttl; by then the right is over in any case.
+    async fn demote(&self) {}
+}
+
+/// For a host that only runs jobs.
+pub(crate) struct NoHooks;
+
+impl RoleHooks for NoHooks {}
+
+/// Which hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HookKind {
+    Prepare,
+    Promote,
+    Demote,
+}
+
+impl HookKind {
+    /// What the machine is told when it has returned.
+    pub(crate) fn answer(self) -> HostInput {
+        match self {
+            Self::Prepare => HostInput::Prepared,
+            Self::Promote => HostInput::Promoted,
+            Self::Demote => HostInput::Demoted,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Hook {
+    Prepare,
+    /// Without a right if it is over already.
+    Promote(Option<Right>),
+    Demote,
+}
+
+/// The hooks that run or wait to.
+pub(crate) struct Hooks {
+    host: Arc<dyn RoleHooks>,
+    clock: Arc<dyn Clock>,
+    longest_demote: Duration,
+    outbox: Outbox,
+    waiting: VecDeque<Hook>,
+    running: Option<(HookKind, CancellationToken)>,
+}
+
+impl Hooks {
+    pub(crate) fn new(host: Arc<dyn RoleHooks>, clock: Arc<dyn Clock>, ttl: Duration, outbox: Outbox) -> Self {
+        Self { host, clock, longest_demote: ttl, outbox, waiting: VecDeque::new(), running: None }
+    }
+
+    pub(crate) fn prepare(&mut self, tasks: &mut JoinSet<()>) {
+        self.add(Hook::Prepare, tasks);
+    }
+
+    pub(crate) fn promote(&mut self, right: Option<Right>, tasks: &mut JoinSet<()>) {
+        self.add(Hook::Promote(right), tasks);
+    }
+
+    pub(crate) fn demote(&mut self, tasks: &mut JoinSet<()>) {
+        self.add(Hook::Demote, tasks);
+    }
+
+    /// The right to act is over: a `promote` that still runs is dropped where it stands.
+    pub(crate) fn cut(&self) {
+        if let Some((HookKind::Promote, cut)) = &self.running {
+            cut.cancel();
+        }
+    }
+
+    /// The running hook has returned: the next one may.
+    pub(crate) fn ended(&mut self, tasks: &mut JoinSet<()>) {
+        self.running = None;
+        self.start(tasks);
+    }
+
+    fn add(&mut self, hook: Hook, tasks: &mut JoinSet<()>) {
+        self.waiting.push_back(hook);
+        self.start(tasks);
+    }
+
+    fn start(&mut self, tasks: &mut JoinSet<()>) {
+        if self.running.is_some() {
+            return;
+        }
+        let Some(hook) = self.waiting.pop_front() else { return };
+        let cut = CancellationToken::new();
+        let (host, clock, outbox) = (self.host.clone(), self.clock.clone(), self.outbox.clone());
+        let longest_demote = self.longest_demote;
+        let kind = hook.kind();
+        self.running = Some((kind, cut.clone()));
+        tasks.spawn(async move {
+            match hook {
+                Hook::Prepare => guarded(kind, host.prepare()).await,
+                Hook::Promote(Some(right)) if right.is_valid() => {
+                    tokio::select! {
+                        () = guarded(kind, host.promote(right)) => {}
+                        () = cut.cancelled() => warn!("the promote hook still ran when the right ended and was cut off"),
+                    }
+                }
+                Hook::Promote(_) => warn!("the right ended before the promote hook could run, so it was left out"),
+                Hook::Demote => {
+                    let end = clock.now() + longest_demote;
+                    tokio::select! {
+                        () = guarded(kind, host.demote()) => {}
+                        () = clock.sleep_until(end) => {
+                            warn!("the demote hook has not returned for a whole lease ttl and was cut off");
+                        }
+                    }
+                }
+            }
+            // Fails only when the driver is gone, and then nobody asks.
+            let _gone = outbox.send(Message::HookEnded(kind));
+        });
+    }
+}
+
+impl Hook {
+    fn kind(&self) -> HookKind {
+        match self {
+            Self::Prepare => HookKind::Prepare,
+            Self::Promote(_) => HookKind::Promote,
+            Self::Demote => HookKind::Demote,
+        }
+    }
+}
+
+async fn guarded(kind: HookKind, hook: impl Future<Output = ()> + Send) {
+    if let Err(panic) = AssertUnwindSafe(hook).catch_unwind().await {
+        error!(?kind, panic = panic_text(&*panic), "a role hook panicked; it counts as returned");
+    }
+}

@@ -1,0 +1,247 @@
+//! [`Node`]: one member of a cluster, running in this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::backend::Backend;
+use crate::detect::Detector;
+pub use crate::driver::{JobHandler, JobRun, RoleHooks};
+use crate::driver::{Message, NoHooks, NoJobs, Outbox, Parts, Shared};
+use crate::error::Invalid;
+use crate::events::Events;
+use crate::heartbeat::Role;
+use crate::ids::{Incarnation, Member, NodeId};
+use crate::machine::{Command, Config, Finish, Machine, Stage, Switch};
+use crate::right::Right;
+use crate::time::{Clock, SystemClock};
+use crate::timing::Timing;
+
+/// A handle to a running node. Clones are the same node.
+///
+/// Call [`shutdown`](Self::shutdown) to leave in good order: jobs stop, leases are given back, the next in line has them at once. **Dropping the last handle
+/// stops the node where it stands**, as a crash would: the tokens of its rights fire, its jobs and hooks are dropped at their next
+/// `await`, nothing is released, and the others take over when its leases have lapsed. A hook or job that holds a clone
+/// keeps the node running.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+    outbox: Outbox,
+    _while_held: Arc<DropGuard>,
+}
+
+impl Node {
+    /// Starts to describe a node that runs on `backend`.
+    pub fn builder(backend: Backend, node: NodeId) -> NodeBuilder {
+        NodeBuilder {
+            backend,
+            node,
+            timing: Timing::default(),
+            capacity: None,
+            labels: BTreeMap::new(),
+            roster: Vec::new(),
+            detector: Detector::Deadline,
+            clock: Arc::new(SystemClock::new()),
+            jobs: None,
+            hooks: Arc::new(NoHooks),
+        }
+    }
+
+    /// Who it is.
+    pub fn member(&self) -> &Member {
+        &self.shared.member
+    }
+
+    /// Its role, as of its last decision. To act on being active, use [`active`](Self::active).
+    pub fn role(&self) -> Role {
+        self.shared.role()
+    }
+
+    /// Where it is in its life.
+    pub fn stage(&self) -> Stage {
+        self.shared.stage()
+    }
+
+    /// The right to act as the cluster's active node, while it is the active one and the right lasts.
+    pub fn active(&self) -> Option<Right> {
+        self.shared.active()
+    }
+
+    /// Its role and every change of it. A slow reader sees the latest only; see [`events`](Self::events) for all.
+    pub fn roles(&self) -> watch::Receiver<Role> {
+        self.shared.roles()
+    }
+
+    /// What it tells. The first call gets every event from the start, each later one what comes from then on.
+    pub fn events(&self) -> Events {
+        self.shared.listen()
+    }
+
+    /// Takes it out of the cluster's work until further notice, or back in. For this process only; an operator's settings are
+    /// a document all nodes follow.
+    pub fn maintenance(&self, switch: Switch) {
+        self.command(Command::Maintenance(switch));
+    }
+
+    /// Asks it to leave in good order. Returns at once; [`finished`](Self::finished) tells when it has.
+    pub fn leave(&self) {
+        self.command(Command::Leave);
+    }
+
+    /// Waits until it has ended and nothing of it runs any more. Any number of callers; cancel safe.
+    pub async fn finished(&self) -> Finish {
+        self.shared.finished().await
+    }
+
+    /// Leaves in good order and waits for the end. Cancel safe: the leaving goes on.
+    pub async fn shutdown(&self) -> Finish {
+        self.leave();
+        self.finished().await
+    }
+
+    fn command(&self, command: Command) {
+        // Fails only when the node has ended, and then there is nothing left to command.
+        let _ended = self.outbox.send(Message::Command(command));
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("member", self.member())
+            .field("role", &self.role())
+            .field("stage", &self.stage())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Describes a node and starts it.
+#[must_use = "a node runs only once it is started"]
+pub struct NodeBuilder {
+    backend: Backend,
+    node: NodeId,
+    timing: Timing,
+    capacity: Option<u32>,
+    labels: BTreeMap<String, String>,
+    roster: Vec<NodeId>,
+    detector: Detector,
+    clock: Arc<dyn Clock>,
+    jobs: Option<Arc<dyn JobHandler>>,
+    hooks: Arc<dyn RoleHooks>,
+}
+
+impl NodeBuilder {
+    /// How fast it is; all nodes of a cluster use the same. Default: heartbeat 1 s, lease 5 s.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The summed weight of the jobs it can run. Default: 50, and 0 without [`jobs`](Self::jobs).
+    pub fn capacity(mut self, capacity: u32) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// Tells the others something about it.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// The order of takeover and placement until the cluster's settings say otherwise. Nodes that are not named come last, by name.
+    pub fn roster(mut self, roster: impl IntoIterator<Item = NodeId>) -> Self {
+        self.roster = roster.into_iter().collect();
+        self
+    }
+
+    /// How it suspects others. Default: a fixed deadline.
+    pub fn detector(mut self, detector: Detector) -> Self {
+        self.detector = detector;
+        self
+    }
+
+    /// Where its time comes from. Default: the machine's own clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What runs its jobs. Without it, it takes none.
+    pub fn jobs(mut self, handler: impl JobHandler + 'static) -> Self {
+        self.jobs = Some(Arc::new(handler));
+        self
+    }
+
+    /// What to do when its role changes.
+    pub fn hooks(mut self, hooks: impl RoleHooks + 'static) -> Self {
+        self.hooks = Arc::new(hooks);
+        self
+    }
+
+    /// Starts it, as a fresh incarnation. It joins in the background: the store need not be there yet.
+    ///
+    /// # Errors
+    /// [`Invalid`] if this is not called within a tokio runtime, if the store cannot keep leases as short as the timing's,
+    /// or if the roster names a node twice.
+    ///
+    /// # Panics
+    /// With the default clock on Linux, the runtime needs its I/O driver (`enable_io` or `enable_all`): the node panics without.
+    pub fn start(self) -> Result<Node, Invalid> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|_| Invalid::new("runtime", "none", "start a node within a tokio runtime"))?;
+        self.check()?;
+        let member = Member::new(self.node, Incarnation::fresh());
+        let mut config = Config::new(member.clone(), self.timing);
+        config.capacity = self.capacity.unwrap_or(if self.jobs.is_some() { config.capacity } else { 0 });
+        config.detector = self.detector;
+        config.roster = self.roster;
+        config.labels = self.labels;
+
+        let machine = Machine::new(config);
+        let shared = Arc::new(Shared::new(member, machine.role(), machine.stage()));
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let abandoned = CancellationToken::new();
+        let parts = Parts {
+            backend: self.backend,
+            clock: self.clock,
+            timing: self.timing,
+            jobs: self.jobs.unwrap_or_else(|| Arc::new(NoJobs)),
+            hooks: self.hooks,
+            shared: shared.clone(),
+            abandoned: abandoned.clone(),
+        };
+        runtime.spawn(crate::driver::run(machine, parts, outbox.clone(), inbox));
+        Ok(Node { shared, outbox, _while_held: Arc::new(abandoned.drop_guard()) })
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let (ttl, least) = (self.timing.ttl(), self.backend.leases.least_ttl());
+        if ttl < least {
+            return Err(Invalid::new(
+                "ttl",
+                format!("{ttl:?}"),
+                format!("this store keeps leases of at least {least:?}"),
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        match self.roster.iter().find(|node| !seen.insert(*node)) {
+            Some(twice) => Err(Invalid::new("roster", twice, "it must name each node once")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("node", &self.node)
+            .field("timing", &self.timing)
+            .field("capacity", &self.capacity)
+            .field("roster", &self.roster)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,5 +1,6 @@
 //! Who is alive, who may act, who runs what: the traits, the failover state machine and the node.
 
+pub mod admin;
 pub mod control;
 pub mod detect;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod timing;
 mod backend;
 mod driver;
 
+pub use admin::Admin;
 pub use backend::Backend;
 pub use error::{Error, ErrorKind, Invalid, Result};
 pub use events::{Events, StampedEvent};

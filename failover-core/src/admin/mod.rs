@@ -1,0 +1,201 @@
+//! [`Admin`]: what an operator, or a program for one, asks of a cluster without being a member of it.
+
+mod status;
+mod switchover;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::select_all;
+
+pub use status::{NodeStatus, Status};
+pub use switchover::SwitchoverError;
+
+use crate::backend::Backend;
+use crate::control::{self, Settings};
+use crate::driver::bounded;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{JobId, LeaseName, Revision, StateKey, Version};
+use crate::job::{JobChange, JobRecord, JobSpec, Removed, Submitted};
+use crate::record;
+use crate::state::{Document, Expect, Written};
+use crate::time::{Clock, SystemClock};
+
+/// How many jobs are read at once.
+const PAGE: usize = 500;
+
+/// How often a lost race for a document is run again before it is an error.
+const RACES: u32 = 20;
+
+/// An operator's view of a cluster and hand in it.
+///
+/// It needs the store and no node: what it writes, the nodes find. Every call has a deadline, so that a hung store is an
+/// error and not a hang. Each method is safe to repeat after an error.
+#[derive(Clone)]
+pub struct Admin {
+    backend: Backend,
+    clock: Arc<dyn Clock>,
+    call: Duration,
+}
+
+impl Admin {
+    /// The cluster on this backend.
+    pub fn new(backend: Backend) -> Self {
+        Self { backend, clock: Arc::new(SystemClock::new()), call: Duration::from_secs(5) }
+    }
+
+    /// Sets where its time comes from. Default: the machine's own clock.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets the deadline of each store call. Default: 5 s.
+    pub fn with_call_deadline(mut self, call: Duration) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// Adds a job, to be placed by the active node.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
+        self.ask("submit", self.backend.jobs.submit(spec)).await
+    }
+
+    /// Takes a job away, once its owner has stopped it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn remove(&self, job: &JobId) -> Result<Removed> {
+        self.ask("remove", self.backend.jobs.remove(job)).await
+    }
+
+    /// All jobs, by name.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn jobs(&self) -> Result<Vec<JobRecord>> {
+        let mut jobs = BTreeMap::new();
+        let mut since = Revision::ZERO;
+        loop {
+            let page = self.ask("changes", self.backend.jobs.changes(since, PAGE)).await?;
+            if page.reset {
+                jobs.clear();
+            }
+            for change in page.changes {
+                match change {
+                    JobChange::Put(record) => drop(jobs.insert(record.spec.id().clone(), record)),
+                    JobChange::Removed { id, .. } => drop(jobs.remove(&id)),
+                }
+            }
+            since = page.upto;
+            if !page.more {
+                return Ok(jobs.into_values().collect());
+            }
+        }
+    }
+
+    /// How the cluster stands. A node whose last heartbeat is older than `missing` ([`Timing::missing`](crate::Timing::missing) of its nodes) is not alive.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn status(&self, missing: Duration) -> Result<Status> {
+        let active = LeaseName::active();
+        let (sightings, lease, jobs) = tokio::try_join!(
+            self.ask("sightings", self.backend.heartbeats.sightings()),
+            self.ask("current", self.backend.leases.current(&active)),
+            self.jobs(),
+        )?;
+        Ok(Status::of(&sightings, &lease, jobs, missing))
+    }
+
+    /// The cluster's settings; the default ones if none were written yet.
+    ///
+    /// # Errors
+    /// The store's; [`TooNew`](ErrorKind::TooNew) for settings of a later build.
+    pub async fn settings(&self) -> Result<Settings> {
+        Ok(self.read::<Settings>(&control::settings_key()).await?.map(|(settings, _)| settings).unwrap_or_default())
+    }
+
+    /// Writes the cluster's settings, whatever they were before. Every node follows without a restart.
+    ///
+    /// # Errors
+    /// As [`reconfigure`](Self::reconfigure).
+    pub async fn configure(&self, settings: Settings) -> Result<()> {
+        self.reconfigure(|current| *current = settings.clone()).await.map(drop)
+    }
+
+    /// Changes the cluster's settings without losing what somebody else changes at the same time: `change` is run again on what
+    /// they wrote. Returns the settings as they are now.
+    ///
+    /// # Errors
+    /// The store's. Settings of a later build are [`TooNew`](ErrorKind::TooNew) and are left as they are (law 15). [`Unavailable`](ErrorKind::Unavailable) if others kept changing them.
+    pub async fn reconfigure(&self, mut change: impl FnMut(&mut Settings)) -> Result<Settings> {
+        const OPERATION: &str = "configure";
+        let key = control::settings_key();
+        for _ in 0..RACES {
+            let (before, expect) = match self.read::<Settings>(&key).await? {
+                Some((settings, version)) => (Some(settings), Expect::Version(version)),
+                None => (None, Expect::Absent),
+            };
+            let mut after = before.clone().unwrap_or_default();
+            change(&mut after);
+            if before.as_ref() == Some(&after) {
+                return Ok(after);
+            }
+            let value = record::encode(OPERATION, &after)?;
+            match self.ask(OPERATION, self.backend.state.put(&key, value.as_bytes(), expect, None)).await? {
+                Written::Written(_) => return Ok(after),
+                Written::Conflict(_) => {}
+                Written::Fenced { .. } => return Err(fenced(OPERATION)),
+            }
+        }
+        let message = "others keep changing the cluster's settings at the same time; try again";
+        Err(Error::new(ErrorKind::Unavailable, OPERATION, message))
+    }
+
+    /// Waits for a hint that the cluster has changed. A hint may never come (law 7): look now and then all the same. Cancel safe.
+    pub async fn changed(&self) {
+        let (active, control) = (LeaseName::active(), control::control());
+        let Backend { heartbeats, leases, jobs, state } = &self.backend;
+        let hints = [heartbeats.changed(), leases.changed(&active), jobs.changed(), state.changed(&control)];
+        // One that fails says nothing; the others still may.
+        let hints = hints.into_iter().map(|hint| {
+            Box::pin(async move {
+                if hint.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        select_all(hints).await;
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, key: &StateKey) -> Result<Option<(T, Version)>> {
+        let document = self.ask("get", self.backend.state.get(key)).await?;
+        let Some(Document { value, version, .. }) = document else { return Ok(None) };
+        Ok(Some((record::decode("get", key.as_str(), &value)?, version)))
+    }
+
+    async fn ask<T>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        bounded(&*self.clock, self.clock.now() + self.call, operation, call).await
+    }
+}
+
+/// A write without a fence is bound by none, so this is a store that breaks its contract.
+fn fenced(operation: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        operation,
+        "the store fenced a write that carried no fence, which is a bug in the backend",
+    )
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("backend", &self.backend).field("call", &self.call).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,318 @@
+//! What differs between databases, and nothing else: the four traits are written once over this.
+//!
+//! Their statements are plain SQL in the common subset, with three things left open that [`Sql`] fills in once per store:
+//! `{table}` becomes the table's name with its prefix, `{lock}` what locks the rows a write transaction has read, and
+//! `{or_ignore}` what makes an insert of an existing row do nothing. Instead of upserts, which every database spells its own
+//! way, a row is first made sure of, then read under a lock, judged in Rust, and written by its primary key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use failover_core::{Error, ErrorKind, LeaseName, Member, NodeId};
+
+use crate::keys::{TABLES, TablePrefix};
+
+/// Why a transaction did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It failed; what is known of its outcome is the error's kind.
+    Failed(Error),
+    /// Others were in the way and nothing was applied: run it again.
+    Busy(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A bound value or a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<i64> for Value {
+    fn from(n: i64) -> Self {
+        Self::Int(n)
+    }
+}
+
+impl From<u64> for Value {
+    /// Counters start at zero and are raised one by one, floors are checked where they come in: none reaches the half.
+    fn from(n: u64) -> Self {
+        Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(n: u32) -> Self {
+        Self::Int(n.into())
+    }
+}
+
+impl From<usize> for Value {
+    fn from(n: usize) -> Self {
+        Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(yes: bool) -> Self {
+        Self::Int(yes.into())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_owned())
+    }
+}
+
+impl From<&LeaseName> for Value {
+    fn from(name: &LeaseName) -> Self {
+        name.as_str().into()
+    }
+}
+
+impl From<&NodeId> for Value {
+    fn from(node: &NodeId) -> Self {
+        node.as_str().into()
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// The values of a statement, in order.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::dialect::Value::from($value)),*] };
+}
+pub(crate) use args;
+
+/// One row of an answer. A column of another type than expected is a corrupt record.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) operation: &'static str,
+    pub(crate) values: Vec<Value>,
+}
+
+impl Row {
+    pub(crate) fn corrupt(&self, what: &str) -> Error {
+        let message =
+            format!("{what} in the database breaks its format and was left as it is; restore it or remove the row");
+        Error::new(ErrorKind::Corrupt, self.operation, message)
+    }
+
+    pub(crate) fn int(&self, column: usize) -> Result<i64, Error> {
+        match self.values.get(column) {
+            Some(Value::Int(n)) => Ok(*n),
+            _ => Err(self.corrupt("a number")),
+        }
+    }
+
+    pub(crate) fn number(&self, column: usize) -> Result<u64, Error> {
+        u64::try_from(self.int(column)?).map_err(|_| self.corrupt("a counter"))
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<&str, Error> {
+        match self.values.get(column) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(self.corrupt("a text")),
+        }
+    }
+
+    pub(crate) fn bytes(&self, column: usize) -> Result<&[u8], Error> {
+        match self.values.get(column) {
+            Some(Value::Bytes(bytes)) => Ok(bytes),
+            _ => Err(self.corrupt("a value")),
+        }
+    }
+
+    /// A text that parses as an id.
+    pub(crate) fn id<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
+        self.text(column)?.parse().map_err(|_| self.corrupt("a name"))
+    }
+
+    /// An id that may be null.
+    pub(crate) fn optional_id<T: std::str::FromStr>(&self, column: usize) -> Result<Option<T>, Error> {
+        match self.values.get(column) {
+            Some(Value::Null) => Ok(None),
+            _ => self.id(column).map(Some),
+        }
+    }
+
+    /// A node and its incarnation in two columns, both null or neither.
+    pub(crate) fn optional_member(&self, column: usize) -> Result<Option<Member>, Error> {
+        match (self.optional_id(column)?, self.optional_id(column + 1)?) {
+            (Some(node), Some(incarnation)) => Ok(Some(Member::new(node, incarnation))),
+            (None, None) => Ok(None),
+            _ => Err(self.corrupt("a member")),
+        }
+    }
+
+    /// Fails if the record in this row, whose format is in `column`, is newer than this build (law 15).
+    pub(crate) fn check_format(&self, column: usize, what: impl FnOnce() -> String) -> Result<(), Error> {
+        let (format, known) = (self.number(column)?, failover_core::record::FORMAT);
+        if format <= u64::from(known) {
+            return Ok(());
+        }
+        let message = format!(
+            "the record of {} has format {format}, this build knows up to {known}: upgrade this node; the record was left as it is",
+            what()
+        );
+        Err(Error::new(ErrorKind::TooNew, self.operation, message))
+    }
+}
+
+/// Which connection a transaction runs on, and how durable it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Heartbeats and renewals, and the reads that go with them. Losing the last of them in a power cut shortens rights,
+    /// nothing else, so it need not wait for the disk; and it never queues behind anything that does.
+    Pulse,
+    /// Grants, jobs and documents: what was acknowledged is on disk (law 2).
+    Durable,
+}
+
+/// Whether a transaction writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// One database, for the traits.
+#[async_trait]
+pub(crate) trait Dialect: Send + Sync {
+    /// Begins a transaction. It has made sure that this still is the store, and the schema, that was opened.
+    async fn begin(&self, operation: &'static str, lane: Lane, access: Access) -> Result<Box<dyn Session>, Fault>;
+
+    /// Waits until a transaction, of whatever process, that named this area of the store's cluster in [`Session::commit`]
+    /// has committed after the pulse `since`, and tells the pulse of the latest. Pulses count such transactions.
+    async fn changed(&self, area: &str, since: u64) -> Result<u64, Error>;
+
+    /// How this database spells what [`Sql`] leaves open.
+    fn words(&self) -> Words;
+}
+
+/// A transaction. Dropping it rolls it back.
+#[async_trait]
+pub(crate) trait Session: Send {
+    /// The store's clock, in nanoseconds, now: in a write transaction, after the locks it depends on were taken (law 10).
+    async fn now(&mut self) -> Result<i64, Fault>;
+
+    /// Runs a statement and returns its rows.
+    async fn rows(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<Vec<Row>, Fault>;
+
+    /// Runs a statement and returns how many rows it changed.
+    async fn run(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<u64, Fault>;
+
+    /// Commits, and lets the waiting know that these areas of the cluster changed.
+    async fn commit(self: Box<Self>, cluster: &str, areas: &[String]) -> Result<(), Fault>;
+
+    /// Gives up what was done.
+    async fn rollback(self: Box<Self>);
+}
+
+/// How a database spells what the common statements leave open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    /// Locks the selected rows until the transaction ends.
+    pub(crate) lock: &'static str,
+    /// Makes an insert of an existing row do nothing.
+    pub(crate) or_ignore: &'static str,
+    /// How the n-th bound value, from 1, is written.
+    pub(crate) placeholder: fn(usize) -> String,
+}
+
+/// The statements of a store as its database wants them, each rendered once.
+pub(crate) struct Sql {
+    prefix: TablePrefix,
+    words: Words,
+    rendered: RwLock<HashMap<&'static str, Arc<str>>>,
+}
+
+impl Sql {
+    pub(crate) fn new(prefix: TablePrefix, words: Words) -> Self {
+        Self { prefix, words, rendered: RwLock::default() }
+    }
+
+    pub(crate) fn prefix(&self) -> &TablePrefix {
+        &self.prefix
+    }
+
+    pub(crate) fn get(&self, template: &'static str) -> Arc<str> {
+        if let Some(sql) = self.rendered.read().unwrap_or_else(PoisonError::into_inner).get(template) {
+            return Arc::clone(sql);
+        }
+        let sql: Arc<str> = self.render(template).into();
+        self.rendered.write().unwrap_or_else(PoisonError::into_inner).insert(template, Arc::clone(&sql));
+        sql
+    }
+
+    /// No statement of ours holds a brace or a question mark that means anything else.
+    pub(crate) fn render(&self, template: &str) -> String {
+        let mut sql = render_tables(&self.prefix, template);
+        sql = sql.replace("{lock}", self.words.lock).replace("{or_ignore}", self.words.or_ignore);
+        let mut parts = sql.split('?');
+        let mut placed = parts.next().unwrap_or_default().to_owned();
+        for (i, part) in parts.enumerate() {
+            placed += &(self.words.placeholder)(i + 1);
+            placed += part;
+        }
+        placed
+    }
+}
+
+/// Puts the tables' names into a statement.
+pub(crate) fn render_tables(prefix: &TablePrefix, template: &str) -> String {
+    TABLES
+        .iter()
+        .fold(template.to_owned(), |sql, table| sql.replace(&format!("{{{table}}}"), &format!("{prefix}{table}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_rendered_for_its_database() {
+        let words = Words { lock: "FOR UPDATE", or_ignore: "", placeholder: |n| format!("${n}") };
+        let sql = Sql::new(TablePrefix::new("my_").unwrap(), words);
+        assert_eq!(
+            &*sql.get("SELECT a FROM {jobs} WHERE b = ? AND c = ? {lock}"),
+            "SELECT a FROM my_jobs WHERE b = $1 AND c = $2 FOR UPDATE"
+        );
+    }
+
+    #[test]
+    fn a_column_of_the_wrong_type_is_corrupt_not_a_panic() {
+        let row = Row { operation: "test", values: vec![Value::Text("x y".into()), Value::Int(-1), Value::Null] };
+        assert_eq!(row.int(0).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(row.number(1).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(row.id::<NodeId>(0).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(row.optional_member(1).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(row.text(9).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

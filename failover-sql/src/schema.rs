@@ -1,0 +1,45 @@
+//! The schema: idempotent statements of our own and a version row under the table prefix.
+//!
+//! Never a migration table: a host's own migrations live in the same database, and neither may lock or renumber the other.
+
+use crate::dialect::render_tables;
+use crate::keys::TablePrefix;
+
+/// The schema this build makes, and the newest it works with.
+pub(crate) const VERSION: u64 = 1;
+
+/// The statements that make the tables where they are missing.
+pub(crate) fn statements(schema: &str, prefix: &TablePrefix) -> Vec<String> {
+    let lines: Vec<&str> = schema.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let statements = render_tables(prefix, &lines.join("\n"));
+    statements.split(';').map(str::trim).filter(|sql| !sql.is_empty()).map(str::to_owned).collect()
+}
+
+/// What to say of a schema that is newer.
+pub(crate) fn too_new(found: u64, prefix: &TablePrefix) -> String {
+    format!(
+        "the tables `{prefix}*` have schema version {found}, this build knows up to {VERSION}: upgrade this node; \
+         nothing was changed"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::TABLES;
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn every_table_is_made_under_its_prefix_and_nothing_is_left_open() {
+        let prefix = TablePrefix::new("my_").unwrap();
+        let all = statements(include_str!("schema/sqlite.sql"), &prefix);
+        for table in TABLES {
+            let head = format!("CREATE TABLE IF NOT EXISTS my_{table} (");
+            assert_eq!(all.iter().filter(|sql| sql.starts_with(&head)).count(), 1, "{table}");
+        }
+        for sql in &all {
+            assert!(!sql.contains(['{', '}']), "{sql}");
+            assert!(sql.contains("IF NOT EXISTS my_"), "{sql}");
+        }
+    }
+}

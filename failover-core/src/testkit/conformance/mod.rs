@@ -4,7 +4,12 @@
 //! tight time, so a slow machine cannot make a correct backend fail; time is demanded only in the direction that a
 //! store must keep.
 
+#![allow(clippy::missing_panics_doc, reason = "to panic when the promise is broken is what a clause is for")]
+
+pub mod heartbeat;
+pub mod job;
 pub mod lease;
+pub mod state;
 
 mod kit;
 
@@ -64,8 +69,178 @@ pub trait Fixture: Send + Sync {
 macro_rules! __clauses {
     ($then:path, $fixture:tt) => {
         $then! { $fixture
+            heartbeat {
+                a_beat_is_sighted_unchanged
+                a_beat_makes_the_age_begin_again
+                an_age_is_never_overstated
+                the_age_of_a_silent_node_grows
+                a_replayed_beat_changes_not_even_the_age
+                an_older_beat_changes_nothing
+                a_beat_of_an_earlier_incarnation_changes_nothing
+                a_later_incarnation_takes_its_nodes_place
+                every_node_is_sighted_once_in_order
+                nodes_that_differ_only_in_case_are_two
+                names_of_64_characters_are_kept
+                forget_removes_the_members_beat
+                forget_of_another_incarnation_changes_nothing
+                forgetting_twice_is_forgetting_once
+                of_twenty_concurrent_beats_of_a_node_the_highest_stays
+                concurrent_beats_of_twenty_nodes_are_all_kept
+                clusters_do_not_see_each_others_nodes
+                changed_wakes_when_a_node_appears
+                changed_wakes_when_news_differ
+                a_wiped_store_is_noticed
+                a_newer_format_is_refused
+            }
             lease {
+                a_lease_never_granted_is_free_with_term_zero
                 a_free_lease_is_granted
+                the_holder_acquiring_again_keeps_its_term
+                the_holder_acquiring_again_restarts_its_ttl
+                another_incarnation_of_the_holders_node_is_refused
+                a_refusal_tells_holder_term_and_remaining_time
+                a_refused_acquire_changes_nothing
+                a_term_rises_with_every_grant
+                of_twenty_concurrent_acquirers_one_is_granted
+                twenty_members_taking_turns_never_share_a_term
+                concurrent_acquires_by_one_member_agree_on_the_term
+                leases_of_different_names_do_not_touch
+                names_of_64_characters_are_kept_apart
+                clusters_do_not_share_leases
+                a_zero_ttl_is_invalid
+                a_ttl_below_the_least_is_invalid
+                twenty_members_racing_for_ten_leases_leave_one_holder_each
+                the_current_lease_is_extended
+                a_renewal_restarts_the_ttl
+                a_renewal_under_an_earlier_term_is_lost
+                a_renewal_under_a_term_to_come_is_lost
+                a_renewal_by_another_member_is_lost
+                a_renewal_after_release_is_lost
+                a_lease_never_granted_is_not_renewed
+                twenty_concurrent_calls_leave_the_lease_with_its_holder
+                a_lease_lapses_by_the_stores_clock_alone
+                a_lease_does_not_lapse_before_its_ttl
+                a_lapsed_lease_is_granted_to_another_under_a_higher_term
+                a_lapsed_lease_is_granted_anew_to_its_former_holder
+                a_lapsed_lease_is_never_renewed
+                a_release_after_the_lapse_reserves_nothing
+                renewals_keep_a_lease_beyond_its_ttl
+                the_remaining_time_falls
+                a_release_frees_at_once
+                a_release_is_safe_to_repeat
+                a_replayed_release_after_a_new_grant_changes_nothing
+                a_release_by_another_member_changes_nothing
+                a_release_to_a_successor_reserves_the_lease
+                others_are_refused_while_it_is_reserved
+                the_successor_is_granted_what_is_reserved_for_it
+                a_replayed_release_does_not_reserve_again
+                a_reservation_lapses
+                a_raised_floor_lifts_every_later_grant
+                a_floor_is_never_lowered
+                a_raised_floor_leaves_the_holder_its_lease
+                a_floor_above_the_highest_is_invalid
+                terms_above_the_highest_floor_are_exact
+                terms_and_floors_survive_reopening
+                a_wiped_store_is_noticed
+                a_wiped_store_opened_with_a_floor_grants_above_it
+                a_newer_format_is_refused
+                changed_wakes_when_a_lease_is_granted
+                changed_wakes_when_a_lease_is_released
+            }
+            job {
+                a_new_job_is_queued
+                the_same_job_again_is_unchanged
+                another_spec_is_a_conflict
+                payloads_are_kept_unchanged
+                a_job_that_has_ended_is_unchanged
+                removing_a_job_without_owner_deletes_it
+                removing_an_owned_job_waits_for_its_owner
+                seizing_a_retiring_job_deletes_it
+                submitting_a_retiring_job_is_a_conflict
+                a_resubmitted_job_keeps_its_epoch
+                jobs_with_similar_names_are_different_jobs
+                an_empty_feed_is_empty
+                the_feed_tells_the_latest_change_of_each_job_in_order
+                a_reader_goes_on_from_where_it_was
+                the_feed_pages_without_gap_or_repetition
+                a_removal_is_told
+                a_full_read_tells_no_removal
+                a_resubmitted_job_is_told_as_it_is
+                every_change_raises_the_revision
+                a_limit_of_zero_is_invalid
+                clusters_do_not_see_each_others_jobs
+                no_reader_skips_a_concurrent_submission
+                no_reader_skips_a_concurrent_change
+                of_twenty_concurrent_submissions_of_a_job_one_creates_it
+                a_placed_job_is_its_owners_under_the_next_epoch
+                a_move_on_another_epoch_is_stale
+                only_a_job_that_waits_is_placed
+                a_seized_job_is_given_on_under_the_next_epoch
+                a_seizure_from_another_owner_is_stale
+                a_drained_job_keeps_its_owner_and_epoch
+                a_batch_is_applied_wholly_or_not_at_all
+                a_batch_above_the_most_moves_is_invalid
+                two_moves_of_a_job_in_a_batch_are_invalid
+                of_twenty_concurrent_placements_one_is_applied
+                a_lower_term_is_fenced
+                an_empty_assign_installs_the_fence
+                the_fence_is_judged_before_the_moves
+                fences_of_different_leases_are_independent
+                fences_of_different_clusters_are_independent
+                a_fence_survives_reopening
+                twenty_assigns_under_rising_terms_never_go_back
+                a_running_job_is_reported_once
+                progress_is_kept_and_cut
+                a_stopped_job_is_queued_again
+                a_completed_job_has_no_owner
+                a_failure_is_counted_with_its_reason
+                a_report_of_another_member_or_epoch_is_stale
+                a_draining_job_stays_draining_until_it_ends
+                the_end_of_an_ownership_is_reported_once
+                reports_are_judged_one_by_one
+                a_batch_above_the_most_reports_is_invalid
+                of_twenty_concurrent_endings_one_counts
+                jobs_survive_reopening
+                a_wiped_store_is_noticed
+                a_newer_format_is_refused
+                changed_wakes_when_a_job_changes
+            }
+            state {
+                an_absent_document_is_nothing
+                a_value_is_kept_unchanged
+                a_put_expecting_absence_writes_once
+                a_put_expecting_a_version_writes_over_that_one_only
+                a_put_expecting_a_version_of_nothing_is_a_conflict
+                versions_rise_also_across_a_deletion
+                a_repeated_write_conflicts_with_itself
+                a_deletion_is_safe_to_repeat
+                a_deletion_of_another_version_is_a_conflict
+                a_deletion_expecting_absence_is_invalid
+                an_oversized_value_is_invalid
+                similar_keys_are_different_documents
+                clusters_do_not_share_documents
+                of_twenty_concurrent_puts_of_a_version_one_is_written
+                of_twenty_concurrent_creations_one_is_written
+                twenty_concurrent_puts_get_twenty_versions
+                a_list_tells_what_lies_strictly_below
+                a_list_tells_whole_documents
+                a_list_pages_without_gap_or_repetition
+                a_list_goes_on_after_any_key
+                a_limit_of_zero_is_invalid
+                a_put_under_a_lower_term_is_fenced
+                a_fence_holds_for_every_key
+                a_deletion_under_a_lower_term_is_fenced
+                the_fence_is_judged_before_the_expectation
+                fences_of_different_leases_are_independent
+                fences_of_different_clusters_are_independent
+                a_write_without_a_fence_is_bound_by_none
+                a_fence_survives_reopening
+                twenty_writes_under_rising_terms_leave_the_highest
+                documents_survive_reopening
+                a_wiped_store_is_noticed
+                a_newer_format_is_refused
+                changed_wakes_when_a_document_is_written
+                changed_wakes_when_a_document_is_deleted
             }
         }
     };
@@ -117,7 +292,6 @@ macro_rules! clause_names {
         pub const CLAUSES: &[&str] = &[$($(concat!(stringify!($group), "::", stringify!($clause)),)*)*];
     };
 }
-use clause_names;
 crate::__clauses! { clause_names, () }
 
 /// How long a clause may take before it counts as hung: far more than any needs on a loaded machine.
@@ -139,6 +313,14 @@ pub fn run(clause: &str, body: impl Future<Output = ()>) {
 #[cfg(test)]
 mod tests {
     use super::CLAUSES;
+
+    #[test]
+    fn there_are_clauses_for_all_four_traits() {
+        for (module, least) in [("heartbeat", 15), ("lease", 40), ("job", 40), ("state", 30)] {
+            let there = CLAUSES.iter().filter(|clause| clause.starts_with(&format!("{module}::"))).count();
+            assert!(there >= least, "{module} has {there} clauses");
+        }
+    }
 
     #[test]
     fn clause_names_are_unique() {

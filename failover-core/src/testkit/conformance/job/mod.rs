@@ -1,0 +1,16 @@
+//! Clauses of [`JobAssigner`](crate::JobAssigner).
+
+mod assign;
+mod feed;
+mod fence;
+mod kit;
+mod report;
+mod store;
+mod submit;
+
+pub use assign::*;
+pub use feed::*;
+pub use fence::*;
+pub use report::*;
+pub use store::*;
+pub use submit::*;

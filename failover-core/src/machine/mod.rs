@@ -1,12 +1,42 @@
 //! The decisions: a synchronous, deterministic machine without clock, randomness or tokio.
 //!
-//! Time and outcomes go in, [`Effect`]s and one next [`deadline`](Machine::deadline) come out. Waking it too often is harmless.
+//! Time and outcomes go in; [`Effect`]s and one next [`deadline`](Machine::deadline) come out. Waking it too often is harmless.
+//!
+//! | room | what is decided there |
+//! |---|---|
+//! | [`table`] | which stage follows which, and why |
+//! | [`claim`] | one lease: seek, hold, renew, end in time, give back |
+//! | `lifecycle` | what a stage begins and ends: the one user of the table |
+//! | `campaign` | whether and when to ask for the active lease |
+//! | `cadence` | when to beat and to read |
+//! | `runner` | the jobs of this node |
+//! | `steward`, `fencing`, `placement` | the duties of the active node |
+//! | `wishes` | what operators ask for |
+//! | `peers`, `mirror`, `roster` | what is known of the others, the jobs, the order |
 
+mod cadence;
+mod calls;
+mod campaign;
+pub mod claim;
+#[cfg(test)]
+mod claim_tests;
 mod effect;
 mod event;
+mod fencing;
+mod hooks;
 mod input;
+mod jitter;
+mod lifecycle;
+mod mirror;
+mod peers;
+mod placement;
 mod reason;
+mod roster;
+mod runner;
+mod steward;
 pub mod table;
+mod tenure;
+mod wishes;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +46,21 @@ pub use input::{Command, Fault, Hint, HostInput, Input, JobEnd, Reply, Switch};
 pub use reason::Reason;
 pub use table::{Stage, Trigger};
 
+use self::cadence::Cadence;
+use self::calls::Calls;
+use self::claim::Ticket;
+use self::hooks::Hooks;
+use self::jitter::Jitter;
+use self::mirror::Mirror;
+use self::peers::Peers;
+use self::roster::Roster;
+use self::runner::Runner;
+use self::steward::Steward;
+use self::tenure::Tenure;
+use self::wishes::Wishes;
 use crate::detect::Detector;
 use crate::heartbeat::Role;
-use crate::ids::{Member, NodeId};
+use crate::ids::{LeaseName, Member, NodeId, Term};
 use crate::time::Time;
 use crate::timing::Timing;
 
@@ -34,7 +76,7 @@ pub struct Config {
     pub detector: Detector,
     /// The summed weight of the jobs it can run.
     pub capacity: u32,
-    /// The order of takeover and placement until a `control/cluster` document says otherwise. Nodes it does not name come
+    /// The order of takeover and placement until the cluster's [`Settings`](crate::control::Settings) say otherwise. Nodes it does not name come
     /// after those it does, by name.
     pub roster: Vec<NodeId>,
     /// What to tell the others about it.
@@ -49,26 +91,129 @@ impl Config {
     }
 }
 
+/// What an open call is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    Beat,
+    Look,
+    Control,
+    Feed,
+    Report,
+    Forget,
+    Node(Ticket),
+    Active(Ticket),
+    Fence(NodeId, Ticket),
+    Assign,
+    Incident(steward::Incident),
+    Wish,
+}
+
 /// The failover state machine of one node.
 #[derive(Debug, Clone)]
 pub struct Machine {
     config: Config,
+    stage: Stage,
+    role: Role,
+    calls: Calls<Purpose>,
+    jitter: Jitter,
+    /// The node's own lease, under which its jobs run.
+    node: Tenure,
+    /// The active lease.
+    active: Tenure,
+    cadence: Cadence,
+    peers: Peers,
+    mirror: Mirror,
+    roster: Roster,
+    runner: Runner,
+    hooks: Hooks,
+    steward: Option<Steward>,
+    wishes: Wishes,
+    /// To whom the active lease goes when it is given back.
+    successor: Option<NodeId>,
+    /// Until when work that is stopping may keep its leases renewed.
+    patience_until: Option<Time>,
+    maintenance: Switch,
+    /// Another process that holds this node's name: under which term, and when its lease would end.
+    namesake: Option<(Term, Time)>,
+    /// Whether its heartbeat was removed, and when to try again if that failed.
+    forgotten: bool,
+    forget_at: Option<Time>,
 }
 
 impl Machine {
-    /// A node that is about to join.
+    /// A node that is about to join. The first [`handle`](Self::handle) sets it going.
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let (me, timing) = (config.member.clone(), config.timing);
+        let mut node = Tenure::new(LeaseName::node(&me.node), me.clone(), timing);
+        // Whether a lease of this name is renewed by another process shows at the next beat, not only when it should lapse.
+        node.claim.set_patience(Some(timing.beat()));
+        Self {
+            stage: Stage::Joining,
+            role: Role::Inactive,
+            calls: Calls::new(),
+            jitter: Jitter::of(&me),
+            node,
+            active: Tenure::new(LeaseName::active(), me.clone(), timing),
+            cadence: Cadence::new(),
+            peers: Peers::new(),
+            mirror: Mirror::new(),
+            roster: Roster::new(config.roster.clone()),
+            runner: Runner::new(me),
+            hooks: Hooks::new(),
+            steward: None,
+            wishes: Wishes::new(),
+            successor: None,
+            patience_until: None,
+            maintenance: Switch::Off,
+            namesake: None,
+            forgotten: false,
+            forget_at: None,
+            config,
+        }
     }
 
     /// Takes in one thing that happened at `now` and appends what is to be done about it.
     ///
     /// `now` comes from one clock and never goes backwards.
-    pub fn handle(&mut self, _now: Time, _input: Input, _effects: &mut Vec<Effect>) {}
+    pub fn handle(&mut self, now: Time, input: Input, effects: &mut Vec<Effect>) {
+        if self.stage.is_final() {
+            return;
+        }
+        // The clock comes first: nothing that arrives late may use a right that has ended meanwhile.
+        self.expire(now, effects);
+        match input {
+            Input::Wake => {}
+            Input::Outcome { id, outcome } => self.on_outcome(now, id, outcome, effects),
+            Input::Hint(hint) => self.on_hint(now, &hint),
+            Input::Host(host) => self.on_host(host, effects),
+            Input::Command(Command::Leave) => self.fire(now, Trigger::LeaveAsked, effects),
+            Input::Command(Command::Maintenance(switch)) => self.maintenance = switch,
+        }
+        self.advance(now, effects);
+        if !self.stage.is_final() {
+            self.act(now, effects);
+        }
+    }
 
     /// When to come back with [`Input::Wake`], unless something else happens before. `None` once it is finished.
     pub fn deadline(&self) -> Option<Time> {
-        None
+        if self.stage.is_final() {
+            return None;
+        }
+        let fences_wait = self.fences_open() >= FENCES_AT_ONCE;
+        let steward = self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait));
+        let reports = if self.calls.is_open(|p| *p == Purpose::Report) { None } else { self.runner.deadline() };
+        let due = [
+            self.node.claim.deadline(),
+            self.active.claim.deadline(),
+            self.reading_deadline(),
+            reports,
+            steward,
+            self.patience_until,
+            self.wishes.deadline().filter(|_| self.stage == Stage::Active),
+            self.forget_at.filter(|_| self.stage == Stage::Leaving),
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Who it is.
@@ -78,11 +223,167 @@ impl Machine {
 
     /// Where it is in its life.
     pub fn stage(&self) -> Stage {
-        Stage::Joining
+        self.stage
     }
 
     /// Its role.
     pub fn role(&self) -> Role {
-        Role::Inactive
+        self.role
+    }
+
+    /// Keeps the deadlines that need neither store nor network.
+    fn expire(&mut self, now: Time, out: &mut Vec<Effect>) {
+        while let Some(event) = self.node.claim.expire(now) {
+            self.on_node_claim(now, now, event, out);
+        }
+        while let Some(event) = self.active.claim.expire(now) {
+            self.on_active_claim(now, event, out);
+        }
+        if let Some(steward) = &mut self.steward {
+            steward.fencing.expire(now);
+        }
+        if self.patience_until.is_some_and(|until| now >= until) {
+            self.patience_until = None;
+            self.node.claim.stop_renewing();
+            self.active.claim.stop_renewing();
+        }
+    }
+
+    fn on_outcome(&mut self, now: Time, id: CallId, outcome: Result<Reply, Fault>, out: &mut Vec<Effect>) {
+        let Some((purpose, sent)) = self.calls.finish(id) else { return };
+        self.note_health(now, &purpose, &outcome, out);
+        if outcome == Err(Fault::StoreChanged) {
+            self.fire(now, Trigger::StoreChanged, out);
+            return;
+        }
+        let retry_at = now + self.jitter.upto(self.config.timing.beat() / 4);
+        match purpose {
+            Purpose::Beat | Purpose::Look | Purpose::Control | Purpose::Feed => {
+                self.on_read(now, sent, &purpose, outcome, retry_at, out);
+            }
+            Purpose::Report => self.runner.on_reported(&outcome, retry_at),
+            Purpose::Forget => self.on_forgotten(&outcome, retry_at),
+            Purpose::Node(ticket) => {
+                if let Some(event) = self.node.claim.outcome(now, sent, ticket, &outcome) {
+                    self.on_node_claim(now, sent, event, out);
+                }
+            }
+            Purpose::Active(ticket) => {
+                if let Some(event) = self.active.claim.outcome(now, sent, ticket, &outcome) {
+                    self.on_active_claim(now, event, out);
+                }
+            }
+            Purpose::Fence(node, ticket) => {
+                let fencing = self.steward.as_mut().map(|steward| &mut steward.fencing);
+                if fencing.is_some_and(|f| f.outcome(now, sent, &node, ticket, &outcome).is_err()) {
+                    self.fire(now, Trigger::StoreChanged, out);
+                }
+            }
+            Purpose::Assign => {
+                let steward = self.steward.as_mut();
+                if steward.is_some_and(|s| s.on_assigned(now, &outcome, retry_at).is_err()) {
+                    self.fire(now, Trigger::FencedOff, out);
+                }
+            }
+            Purpose::Incident(incident) => {
+                let steward = self.steward.as_mut();
+                if steward.is_some_and(|s| s.on_incident(&incident, &outcome, retry_at, out).is_err()) {
+                    self.fire(now, Trigger::FencedOff, out);
+                }
+            }
+            Purpose::Wish => self.on_wish_written(now, &outcome, retry_at, out),
+        }
+    }
+
+    fn on_hint(&mut self, now: Time, hint: &Hint) {
+        match hint {
+            Hint::Heartbeats => self.cadence.look.hint(now, self.config.timing.beat()),
+            Hint::Jobs => self.cadence.feed.hint(now, self.config.timing.beat()),
+            Hint::Control => self.cadence.control.hint(now, self.config.timing.beat()),
+            Hint::Lease(name) if name == self.active.claim.name() => self.active.claim.hint(now),
+            Hint::Lease(name) if name == self.node.claim.name() => self.node.claim.hint(now),
+            Hint::Lease(_) => {
+                if let Some(steward) = &mut self.steward {
+                    steward.fencing.hint(now);
+                }
+            }
+        }
+    }
+
+    fn on_host(&mut self, host: HostInput, out: &mut Vec<Effect>) {
+        match host {
+            HostInput::Prepared => self.hooks.on_prepared(out),
+            HostInput::Promoted => self.hooks.on_promoted(),
+            HostInput::Demoted => self.hooks.on_demoted(),
+            HostInput::JobRunning { job, epoch } => self.runner.on_running(job, epoch, out),
+            HostInput::JobProgress { job, epoch, text } => self.runner.on_progress(job, epoch, text),
+            HostInput::JobEnded { job, epoch, end } => self.runner.on_ended(job, epoch, end, out),
+        }
+    }
+
+    fn call(&mut self, now: Time, purpose: Purpose, call: Call, out: &mut Vec<Effect>) {
+        self.calls.send(now, purpose, call, out);
+    }
+
+    /// Does what is due at `now` in this stage.
+    fn act(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.stage == Stage::Joining {
+            self.node.claim.seek(now);
+        }
+        if let Some((ticket, call)) = self.node.claim.poll(now) {
+            self.call(now, Purpose::Node(ticket), call, out);
+        }
+        self.campaign(now);
+        if let Some((ticket, call)) = self.active.claim.poll(now) {
+            self.call(now, Purpose::Active(ticket), call, out);
+        }
+        let may_begin = self.may_run_jobs() && self.node.claim.may_begin(now).is_some();
+        self.runner.reconcile(&self.mirror, may_begin, out);
+        if !self.calls.is_open(|p| *p == Purpose::Report)
+            && let Some(call) = self.runner.poll(now)
+        {
+            self.call(now, Purpose::Report, call, out);
+        }
+        self.steer(now, out);
+        self.read(now, out);
+    }
+
+    fn fences_open(&self) -> usize {
+        self.calls.count(|purpose| matches!(purpose, Purpose::Fence(..)))
+    }
+
+    /// Does the active node's duties.
+    fn steer(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let own_capacity = self.may_place_here(now).then_some(self.config.capacity);
+        let fences_open = self.fences_open();
+        let Some(steward) = &mut self.steward else { return };
+        let mut calls = Vec::new();
+        if let Some(call) = steward.install(now) {
+            calls.push((Purpose::Assign, call));
+        }
+        if self.stage == Stage::Active {
+            let sight =
+                steward::Sight { now, mirror: &self.mirror, peers: &self.peers, roster: &self.roster, own_capacity };
+            if let Some(call) = steward.decide(&sight) {
+                calls.push((Purpose::Assign, call));
+            }
+            steward.appoint(&sight, out);
+            let free = FENCES_AT_ONCE.saturating_sub(fences_open);
+            for (node, ticket, call) in steward.fencing.poll(now, &self.mirror, &self.peers, free) {
+                calls.push((Purpose::Fence(node, ticket), call));
+            }
+            if !self.calls.is_open(|p| matches!(p, Purpose::Incident(_)))
+                && let Some((incident, call)) = steward.next_incident(now)
+            {
+                calls.push((Purpose::Incident(incident), call));
+            }
+        }
+        for (purpose, call) in calls {
+            self.call(now, purpose, call, out);
+        }
+        self.grant_wish(now, out);
     }
 }
+
+/// How many lost nodes' leases are asked for at the same time: the loss of a hundred nodes is no herd of calls (law 17).
+const FENCES_AT_ONCE: usize = 4;

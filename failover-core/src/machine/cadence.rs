@@ -1,0 +1,360 @@
+//! When to beat and when to read: a constant number of calls per beat, sooner where a hint says so (laws 7 and 17).
+
+use std::time::Duration;
+
+use super::effect::{Call, Effect};
+use super::event::{Event, EventKind};
+use super::input::{Fault, Reply};
+use super::peers::Sign;
+use super::reason::Reason;
+use super::table::{Stage, Trigger};
+use super::{Machine, Purpose};
+use crate::control::{self, Settings};
+use crate::heartbeat::{Heartbeat, Lead, News, Role};
+use crate::ids::Term;
+use crate::record;
+use crate::time::Time;
+
+/// How many changes one read of the jobs brings.
+const FEED_PAGE: usize = 500;
+/// How many control documents are read: there are two.
+const CONTROL_PAGE: usize = 16;
+
+/// One thing that is done every beat, or sooner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Round {
+    due: Time,
+    /// After a failure: not before this, whatever brings it forward.
+    not_before: Time,
+    last: Option<Time>,
+    done: bool,
+    newer: bool,
+}
+
+impl Round {
+    const fn new() -> Self {
+        Self { due: Time::ZERO, not_before: Time::ZERO, last: None, done: false, newer: false }
+    }
+
+    /// Something may have changed. However many hints come, a fiftieth of a beat lies between two reads.
+    pub(super) fn hint(&mut self, now: Time, beat: Duration) {
+        self.bring_forward(now, beat / 50);
+    }
+
+    fn bring_forward(&mut self, now: Time, spacing: Duration) {
+        let soonest = self.last.map_or(now, |last| now.max(last + spacing));
+        self.due = self.due.min(soonest.max(self.not_before));
+    }
+}
+
+/// The rounds of a node, and whether the store answers.
+#[derive(Debug, Clone)]
+pub(super) struct Cadence {
+    beat: Round,
+    pub(super) look: Round,
+    pub(super) feed: Round,
+    pub(super) control: Round,
+    seq: u64,
+    beaten: Option<(Term, News)>,
+    failing_since: Option<Time>,
+    silent: bool,
+}
+
+impl Cadence {
+    pub(super) fn new() -> Self {
+        Self {
+            beat: Round::new(),
+            look: Round::new(),
+            feed: Round::new(),
+            control: Round::new(),
+            seq: 0,
+            beaten: None,
+            failing_since: None,
+            silent: false,
+        }
+    }
+
+    /// Whether each kind of record has been read once.
+    pub(super) fn has_read_all(&self) -> bool {
+        self.look.done && self.feed.done && self.control.done
+    }
+
+    /// Whether something it reads is of a newer format than it knows (law 15).
+    pub(super) fn stands_back(&self) -> bool {
+        self.look.newer || self.feed.newer || self.control.newer
+    }
+
+    fn round(&mut self, purpose: &Purpose) -> Option<&mut Round> {
+        match purpose {
+            Purpose::Beat => Some(&mut self.beat),
+            Purpose::Look => Some(&mut self.look),
+            Purpose::Feed => Some(&mut self.feed),
+            Purpose::Control => Some(&mut self.control),
+            Purpose::Report
+            | Purpose::Forget
+            | Purpose::Node(_)
+            | Purpose::Active(_)
+            | Purpose::Fence(..)
+            | Purpose::Assign
+            | Purpose::Incident(_)
+            | Purpose::Wish => None,
+        }
+    }
+}
+
+impl Machine {
+    /// Whether it beats and reads in this stage: only as a member.
+    fn is_member(&self, now: Time) -> bool {
+        let stage = matches!(
+            self.stage,
+            Stage::Inactive
+                | Stage::Standby
+                | Stage::Promoting
+                | Stage::Active
+                | Stage::Demoting
+                | Stage::Maintenance
+                | Stage::Leaving
+        );
+        stage && !self.forgotten && self.node.claim.held(now).is_some()
+    }
+
+    fn news(&self) -> News {
+        let lead = self
+            .steward
+            .as_ref()
+            .filter(|_| self.stage == Stage::Active)
+            .map(|steward| Lead { term: steward.lease().term, standby: steward.standby().cloned() });
+        News {
+            role: self.role,
+            load: self.runner.load(),
+            capacity: self.config.capacity,
+            ready: self.hooks.is_prepared(),
+            leaving: self.stage == Stage::Leaving,
+            lead,
+            labels: self.config.labels.clone(),
+        }
+    }
+
+    /// Beats and reads what is due.
+    pub(super) fn read(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if !self.is_member(now) {
+            return;
+        }
+        let beat = self.config.timing.beat();
+        let news = self.news();
+        let term = self.node.term().unwrap_or_default();
+        if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, news.clone())) {
+            // What is new about a node is told at once, yet never more than ten times a beat.
+            self.cadence.beat.bring_forward(now, beat / 10);
+        }
+        if let Some(overdue) = self.peers.next_overdue(&self.config.timing) {
+            // Not only the next look after it, but one at the moment when a silent node becomes missing.
+            if overdue < self.cadence.look.due {
+                let soonest = self.cadence.look.last.map_or(now, |last| last + beat / 20);
+                let soonest = soonest.max(self.cadence.look.not_before);
+                self.cadence.look.due = overdue.max(soonest).min(self.cadence.look.due);
+            }
+        }
+        let wanted = [self.runner.needs_read_since(), self.steward.as_ref().and_then(|s| s.needs_read_since())];
+        if wanted.into_iter().flatten().any(|moment| !self.mirror.covers(moment)) {
+            self.cadence.feed.bring_forward(now, beat / 200);
+        }
+        for purpose in [Purpose::Beat, Purpose::Look, Purpose::Feed, Purpose::Control] {
+            self.go_round(now, purpose, beat, &news, term, out);
+        }
+    }
+
+    fn go_round(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        beat: Duration,
+        news: &News,
+        term: Term,
+        out: &mut Vec<Effect>,
+    ) {
+        let open = self.calls.is_open(|p| *p == purpose);
+        let Some(round) = self.cadence.round(&purpose).filter(|round| !open && now >= round.due) else { return };
+        round.last = Some(now);
+        round.due = now + beat;
+        let call = match purpose {
+            Purpose::Beat => {
+                self.cadence.seq += 1;
+                self.cadence.beaten = Some((term, news.clone()));
+                let member = self.config.member.clone();
+                Call::Beat(Heartbeat { member, term, seq: self.cadence.seq, news: news.clone() })
+            }
+            Purpose::Look => Call::Sightings,
+            Purpose::Feed => Call::Changes { since: self.mirror.read_from(now), limit: FEED_PAGE },
+            Purpose::Control
+            | Purpose::Report
+            | Purpose::Forget
+            | Purpose::Node(_)
+            | Purpose::Active(_)
+            | Purpose::Fence(..)
+            | Purpose::Assign
+            | Purpose::Incident(_)
+            | Purpose::Wish => Call::List { prefix: control::control(), limit: CONTROL_PAGE },
+        };
+        self.call(now, purpose, call, out);
+    }
+
+    pub(super) fn reading_deadline(&self) -> Option<Time> {
+        // `is_member` without the clock: if the right has ended, that is a deadline of its own.
+        let is_member = !self.forgotten && self.node.term().is_some() && !matches!(self.stage, Stage::Joining);
+        if !is_member || matches!(self.stage, Stage::Isolated | Stage::Condemned) {
+            return None;
+        }
+        let c = &self.cadence;
+        let rounds =
+            [(Purpose::Beat, c.beat), (Purpose::Look, c.look), (Purpose::Feed, c.feed), (Purpose::Control, c.control)];
+        rounds.into_iter().filter(|(p, _)| !self.calls.is_open(|open| open == p)).map(|(_, round)| round.due).min()
+    }
+
+    /// Takes in how a beat or a read came out.
+    pub(super) fn on_read(
+        &mut self,
+        now: Time,
+        sent: Time,
+        purpose: &Purpose,
+        outcome: Result<Reply, Fault>,
+        retry_at: Time,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(round) = self.cadence.round(purpose) {
+            match &outcome {
+                Ok(_) => (round.done, round.newer) = (true, false),
+                Err(fault) => {
+                    round.not_before = retry_at;
+                    round.due = round.due.min(retry_at);
+                    let is_news = *fault == Fault::TooNew && !round.newer;
+                    round.newer |= *fault == Fault::TooNew;
+                    if is_news {
+                        self.stand_back(now, out);
+                    }
+                }
+            }
+        }
+        match outcome {
+            Ok(Reply::Sightings(sightings)) => {
+                for sign in self.peers.look(now, sent, sightings, &self.config.timing) {
+                    self.tell_sign(sign, out);
+                }
+                self.warm_up(now, out);
+            }
+            Ok(Reply::Changes(changes)) => {
+                let more = changes.more;
+                self.mirror.apply(now, changes);
+                if more {
+                    self.cadence.feed.due = now;
+                }
+            }
+            Ok(Reply::Documents(documents)) => {
+                for document in documents {
+                    self.on_document(now, &document, out);
+                }
+            }
+            Ok(_) => {}
+            Err(_) if *purpose == Purpose::Feed => self.mirror.interrupted(),
+            Err(_) if *purpose == Purpose::Beat => self.cadence.beaten = None,
+            Err(_) => {}
+        }
+    }
+
+    fn stand_back(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let node = self.config.member.node.clone();
+        out.push(Effect::Tell(Event::new(EventKind::StoodBack, node, Reason::NewerFormat)));
+        self.successor = self.steward.as_ref().and_then(|s| s.standby()).map(|standby| standby.node.clone());
+        self.fire(now, Trigger::StepDown, out);
+    }
+
+    fn tell_sign(&self, sign: Sign, out: &mut Vec<Effect>) {
+        let (kind, member, reason) = match sign {
+            Sign::Missing(member) => (EventKind::NodeMissing, member, Reason::HeartbeatOverdue),
+            Sign::Returned(member) => (EventKind::NodeReturned, member, Reason::HeartbeatBack),
+        };
+        if member != self.config.member {
+            let event = Event::new(kind, member.node, reason);
+            out.push(Effect::Tell(event.detail(member.incarnation.to_string())));
+        }
+    }
+
+    /// A suspicion about the active node warms whoever would be standby after a takeover, and does nothing else.
+    fn warm_up(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let Some((leader, _)) = self.peers.lead() else { return };
+        let (detector, beat) = (self.config.detector, self.config.timing.beat());
+        if self.stage == Stage::Inactive
+            && *leader != self.config.member
+            && self.peers.suspects(&leader.node, now, detector, beat)
+            && self.roster.rank(&self.peers, &self.config.member) <= 1
+        {
+            self.hooks.prepare(out);
+        }
+    }
+
+    /// Settings and wishes, from the control documents.
+    fn on_document(&mut self, now: Time, document: &crate::state::Document, out: &mut Vec<Effect>) {
+        let newer = if document.key == control::settings_key() {
+            match record::decode::<Settings>("control", document.key.as_str(), &document.value) {
+                Ok(settings) => {
+                    self.roster.follow(settings);
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        } else if document.key == control::switchover_key() {
+            match record::decode("control", document.key.as_str(), &document.value) {
+                Ok(wish) => {
+                    self.wishes.read(document.version, wish);
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        } else {
+            None
+        };
+        let is_newer = newer.is_some_and(|error| error.kind() == crate::ErrorKind::TooNew);
+        if is_newer && !self.cadence.control.newer {
+            self.stand_back(now, out);
+        }
+        self.cadence.control.newer |= is_newer;
+    }
+
+    /// Notices when the store falls silent and when it is back.
+    pub(super) fn note_health(
+        &mut self,
+        now: Time,
+        purpose: &Purpose,
+        outcome: &Result<Reply, Fault>,
+        out: &mut Vec<Effect>,
+    ) {
+        let node = self.config.member.node.clone();
+        if outcome.is_ok() {
+            self.cadence.failing_since = None;
+            if std::mem::take(&mut self.cadence.silent) {
+                out.push(Effect::Tell(Event::new(EventKind::StoreBack, node, Reason::CallsSucceed)));
+            }
+            return;
+        }
+        // A beat that fails while everything else succeeds is no silence; neither is a single call that hangs.
+        let since = *self.cadence.failing_since.get_or_insert(now);
+        if !self.cadence.silent && now.since(since) >= self.config.timing.beat() && *purpose != Purpose::Wish {
+            self.cadence.silent = true;
+            out.push(Effect::Tell(Event::new(EventKind::StoreSilent, node, Reason::CallsFail)));
+        }
+    }
+
+    /// Its role from here on, told if it is another than before.
+    pub(super) fn take_role(&mut self, role: Role, reason: Reason, out: &mut Vec<Effect>) {
+        if role != self.role {
+            self.role = role;
+            let mut event = Event::new(EventKind::RoleChanged, self.config.member.node.clone(), reason).role(role);
+            if role == Role::Active
+                && let Some(term) = self.active.term()
+            {
+                event = event.term(term);
+            }
+            out.push(Effect::Tell(event));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! One node's claim to one lease: seek it, hold it, keep it, give it back.
+//!
+//! The same component serves the node's own lease, the active lease, the leases of lost nodes and an election of the host's.
+//! Like the machine it is pure: [`poll`](Claim::poll) says which call to make, [`outcome`](Claim::outcome) takes its answer, [`expire`](Claim::expire) keeps the
+//! deadlines that need neither store nor network.
+
+use std::time::Duration;
+
+use super::effect::Call;
+use super::input::{Fault, Reply};
+use super::jitter::Jitter;
+use crate::ids::{LeaseName, Member, NodeId, Term};
+use crate::lease::{Acquired, Lease, LeaseView, Renewed, Tenant};
+use crate::time::Time;
+use crate::timing::Timing;
+
+/// Tells the outcome of the last call from that of an earlier one that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// A claim to one lease.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    name: LeaseName,
+    me: Member,
+    timing: Timing,
+    jitter: Jitter,
+    head_start: Duration,
+    patience: Option<Duration>,
+    known: Term,
+    /// The highest term given back. A release of it may still be under way to the store, so it is never held again.
+    given_back: Term,
+    ticket: u64,
+    asked_at: Option<Time>,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Idle,
+    Seeking(Seeking),
+    Held(Held),
+    /// No longer renewed; waits for the work under it, or for its end.
+    Ending {
+        lease: Lease,
+        ends_at: Time,
+    },
+    Releasing {
+        lease: Lease,
+        successor: Option<NodeId>,
+        give_up_at: Time,
+        try_at: Time,
+        open: Option<Ticket>,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Seeking {
+    try_at: Time,
+    /// Whether the next call asks for the lease, or only looks how it stands.
+    armed: bool,
+    free_since: Option<Time>,
+    open: Option<Ticket>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    lease: Lease,
+    stop_at: Time,
+    ends_at: Time,
+    renew_at: Time,
+    open: Option<Ticket>,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimEvent {
+    /// The right begins, or goes on, until `ends_at`; work under it begins to stop at `stop_at`.
+    Held {
+        /// The lease.
+        lease: Lease,
+        /// When work under it has to begin stopping.
+        stop_at: Time,
+        /// When the right ends.
+        ends_at: Time,
+    },
+    /// It was not granted; this is how the lease stands.
+    Refused(LeaseView),
+    /// It could not be renewed in time: stop the work under it now. It is not renewed any more.
+    Ending,
+    /// The right is over.
+    Ended,
+    /// The store says that it is lost. The right is over.
+    Lost,
+    /// It was given back, or has lapsed while that was tried.
+    Released,
+    /// The store told a lower term than it had told before (law 2).
+    Regressed,
+}
+
+impl Claim {
+    /// A claim that seeks nothing yet.
+    pub fn new(name: LeaseName, me: Member, timing: Timing) -> Self {
+        let jitter = Jitter::of(&me);
+        Self {
+            name,
+            me,
+            timing,
+            jitter,
+            head_start: Duration::ZERO,
+            patience: None,
+            known: Term::ZERO,
+            given_back: Term::ZERO,
+            ticket: 0,
+            asked_at: None,
+            state: State::Idle,
+        }
+    }
+
+    /// How long to hold back for those further ahead in line once the lease is free.
+    pub fn set_head_start(&mut self, head_start: Duration) {
+        self.head_start = head_start;
+    }
+
+    /// How long to wait at most between two looks at a lease that another holds. By default, until it is due to lapse.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        self.patience = patience;
+    }
+
+    /// The lease's name.
+    pub fn name(&self) -> &LeaseName {
+        &self.name
+    }
+
+    /// The lease, if the right to it is not over at `now`.
+    pub fn held(&self, now: Time) -> Option<&Lease> {
+        match &self.state {
+            State::Held(held) => (now < held.ends_at).then_some(&held.lease),
+            State::Ending { lease, ends_at } => (now < *ends_at).then_some(lease),
+            State::Idle | State::Seeking(_) | State::Releasing { .. } => None,
+        }
+    }
+
+    /// The lease, if work under it may begin at `now`: it is held and not ending.
+    pub fn may_begin(&self, now: Time) -> Option<&Lease> {
+        match &self.state {
+            State::Held(held) => (now < held.stop_at).then_some(&held.lease),
+            State::Idle | State::Seeking(_) | State::Ending { .. } | State::Releasing { .. } => None,
+        }
+    }
+
+    /// Whether it seeks, holds and returns nothing.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Begins to seek the lease.
+    pub fn seek(&mut self, now: Time) {
+        if self.is_idle() {
+            let armed = self.head_start.is_zero();
+            self.state = State::Seeking(Seeking { try_at: now, armed, free_since: None, open: None });
+        }
+    }
+
+    /// Stops seeking. A grant that is still under way will lapse unused.
+    pub fn stop_seeking(&mut self) {
+        if matches!(self.state, State::Seeking(_)) {
+            self.state = State::Idle;
+        }
+    }
+
+    /// Drops whatever it has without giving it back: it will lapse.
+    pub fn abandon(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// Renews no more: the work under the lease is stopping and may take as long as the right lasts.
+    pub fn stop_renewing(&mut self) {
+        if let State::Held(held) = &self.state {
+            self.state = State::Ending { lease: held.lease.clone(), ends_at: held.ends_at };
+        }
+    }
+
+    /// Gives the lease back; the work under it has stopped (law 8). Sent at once, also past a renewal that is under way: whichever
+    /// the store sees first, the lease is free afterwards.
+    pub fn release(&mut self, now: Time, successor: Option<NodeId>) {
+        let (lease, ends_at) = match &self.state {
+            State::Held(held) => (held.lease.clone(), held.ends_at),
+            State::Ending { lease, ends_at } => (lease.clone(), *ends_at),
+            State::Seeking(_) => {
+                self.state = State::Idle;
+                return;
+            }
+            State::Idle | State::Releasing { .. } => return,
+        };
+        self.give_back(now, lease, ends_at, successor);
+    }
+
+    fn give_back(&mut self, now: Time, lease: Lease, ends_at: Time, successor: Option<NodeId>) {
+        self.given_back = lease.term;
+        let give_up_at = ends_at.max(now + self.timing.call());
+        self.state = State::Releasing { lease, successor, give_up_at, try_at: now, open: None };
+    }
+
+    /// Something may have changed about the lease.
+    pub fn hint(&mut self, now: Time) {
+        let spacing = self.timing.beat() / 50;
+        if let State::Seeking(seeking) = &mut self.state {
+            let soonest = self.asked_at.map_or(now, |at| now.max(at + spacing));
+            if soonest < seeking.try_at {
+                seeking.try_at = soonest;
+                seeking.armed = self.head_start.is_zero();
+            }
+        }
+    }
+
+    /// The call to make at `now`, if any. Each must be answered with an [`outcome`](Self::outcome).
+    pub fn poll(&mut self, now: Time) -> Option<(Ticket, Call)> {
+        let name = self.name.clone();
+        let ttl = self.timing.ttl();
+        let ticket = Ticket(self.ticket);
+        let call = match &mut self.state {
+            State::Seeking(seeking) if seeking.open.is_none() && now >= seeking.try_at => {
+                seeking.open = Some(ticket);
+                if seeking.armed { Call::Acquire { name, ttl } } else { Call::Current(name) }
+            }
+            State::Held(held) if held.open.is_none() && now >= held.renew_at && now < held.stop_at => {
+                held.open = Some(ticket);
+                Call::Renew(held.lease.clone())
+            }
+            State::Releasing { lease, successor, open, try_at, .. } if open.is_none() && now >= *try_at => {
+                *open = Some(ticket);
+                Call::Release { lease: lease.clone(), successor: successor.clone() }
+            }
+            State::Idle | State::Seeking(_) | State::Held(_) | State::Ending { .. } | State::Releasing { .. } => {
+                return None;
+            }
+        };
+        self.ticket += 1;
+        self.asked_at = Some(now);
+        Some((ticket, call))
+    }
+
+    /// Takes in how a call came out. `sent` is the moment of the [`poll`](Self::poll) that made it.
+    pub fn outcome(
+        &mut self,
+        now: Time,
+        sent: Time,
+        ticket: Ticket,
+        outcome: &Result<Reply, Fault>,
+    ) -> Option<ClaimEvent> {
+        let open = match &self.state {
+            State::Seeking(seeking) => seeking.open,
+            State::Held(held) => held.open,
+            State::Releasing { open, .. } => *open,
+            State::Idle | State::Ending { .. } => None,
+        };
+        if open != Some(ticket) {
+            return None;
+        }
+        match &mut self.state {
+            State::Seeking(seeking) => seeking.open = None,
+            State::Held(held) => held.open = None,
+            State::Releasing { open, .. } => *open = None,
+            State::Idle | State::Ending { .. } => {}
+        }
+        match outcome {
+            Ok(Reply::Acquired(Acquired::Granted(lease))) => self.granted(now, sent, lease),
+            Ok(Reply::Acquired(Acquired::Refused(view)) | Reply::View(view)) => self.refused(now, view),
+            Ok(Reply::Renewed(Renewed::Extended)) => self.extended(now, sent),
+            Ok(Reply::Renewed(Renewed::Lost)) => {
+                self.state = State::Idle;
+                Some(ClaimEvent::Lost)
+            }
+            Ok(Reply::Done) => {
+                self.state = State::Idle;
+                Some(ClaimEvent::Released)
+            }
+            Ok(
+                Reply::Sightings(_)
+                | Reply::Changes(_)
+                | Reply::Assigned(_)
+                | Reply::Reported(_)
+                | Reply::Documents(_)
+                | Reply::Written(_),
+            )
+            | Err(_) => {
+                self.retry(now);
+                None
+            }
+        }
+    }
+
+    fn retry(&mut self, now: Time) {
+        let again = now + self.jitter.upto(self.timing.beat() / 4);
+        match &mut self.state {
+            State::Seeking(seeking) => seeking.try_at = again,
+            State::Held(held) => held.renew_at = again,
+            State::Releasing { try_at, .. } => *try_at = again,
+            State::Idle | State::Ending { .. } => {}
+        }
+    }
+
+    fn granted(&mut self, now: Time, sent: Time, lease: &Lease) -> Option<ClaimEvent> {
+        if lease.term < self.known {
+            self.state = State::Idle;
+            return Some(ClaimEvent::Regressed);
+        }
+        self.known = lease.term;
+        let (stop_at, ends_at) = self.moments(sent, lease);
+        if lease.term <= self.given_back {
+            // The store has not seen the release yet. If it did so later, this right would end without notice.
+            self.give_back(now, lease.clone(), ends_at, None);
+            return None;
+        }
+        if now >= stop_at {
+            // The answer came too late to begin anything under it. Asking again keeps the term and gives a whole right.
+            self.retry(now);
+            return None;
+        }
+        let renew_at = sent + self.timing.beat();
+        self.state = State::Held(Held { lease: lease.clone(), stop_at, ends_at, renew_at, open: None });
+        Some(ClaimEvent::Held { lease: lease.clone(), stop_at, ends_at })
+    }
+
+    /// Counted from before the call was sent, and never from more than was asked for (law 4).
+    fn moments(&self, sent: Time, lease: &Lease) -> (Time, Time) {
+        let ends_at = self.timing.ends_at(sent, lease.ttl.min(self.timing.ttl()));
+        (ends_at - self.timing.grace(), ends_at)
+    }
+
+    fn refused(&mut self, now: Time, view: &LeaseView) -> Option<ClaimEvent> {
+        if view.term < self.known {
+            self.state = State::Idle;
+            return Some(ClaimEvent::Regressed);
+        }
+        self.known = view.term;
+        let State::Seeking(seeking) = &mut self.state else { return None };
+        seeking.armed = true;
+        let mut wait_for = |remaining: Duration| {
+            seeking.free_since = None;
+            let due = now + remaining.max(self.timing.beat() / 200) + self.head_start;
+            seeking.try_at = self.patience.map_or(due, |most| due.min(now + most));
+        };
+        match &view.tenant {
+            Tenant::Free => {
+                let since = *seeking.free_since.get_or_insert(now);
+                seeking.try_at = since + self.head_start;
+            }
+            // An earlier call of ours was granted after all, or somebody left the lease to this node.
+            Tenant::Held { holder, .. } if *holder == self.me => seeking.try_at = now,
+            Tenant::Reserved { successor, .. } if *successor == self.me.node => seeking.try_at = now,
+            Tenant::Held { remaining, .. } | Tenant::Reserved { remaining, .. } => wait_for(*remaining),
+        }
+        Some(ClaimEvent::Refused(view.clone()))
+    }
+
+    fn extended(&mut self, now: Time, sent: Time) -> Option<ClaimEvent> {
+        let State::Held(held) = &self.state else { return None };
+        let lease = held.lease.clone();
+        let (stop_at, ends_at) = self.moments(sent, &lease);
+        let State::Held(held) = &mut self.state else { return None };
+        held.renew_at = (sent + self.timing.beat()).max(now);
+        if ends_at <= held.ends_at {
+            return None;
+        }
+        (held.stop_at, held.ends_at) = (stop_at, ends_at);
+        Some(ClaimEvent::Held { lease, stop_at, ends_at })
+    }
+
+    /// What the clock alone has decided. Call it until it returns nothing, before anything else at a new `now`.
+    pub fn expire(&mut self, now: Time) -> Option<ClaimEvent> {
+        match &self.state {
+            State::Held(held) if now >= held.stop_at => {
+                self.state = State::Ending { lease: held.lease.clone(), ends_at: held.ends_at };
+                Some(ClaimEvent::Ending)
+            }
+            State::Ending { ends_at, .. } if now >= *ends_at => {
+                self.state = State::Idle;
+                Some(ClaimEvent::Ended)
+            }
+            State::Releasing { give_up_at, .. } if now >= *give_up_at => {
+                self.state = State::Idle;
+                Some(ClaimEvent::Released)
+            }
+            State::Idle | State::Seeking(_) | State::Held(_) | State::Ending { .. } | State::Releasing { .. } => None,
+        }
+    }
+
+    /// When [`poll`](Self::poll) or [`expire`](Self::expire) will have something to say.
+    pub fn deadline(&self) -> Option<Time> {
+        match &self.state {
+            State::Idle => None,
+            State::Seeking(seeking) => seeking.open.is_none().then_some(seeking.try_at),
+            State::Held(held) if held.open.is_none() => Some(held.stop_at.min(held.renew_at)),
+            State::Held(held) => Some(held.stop_at),
+            State::Ending { ends_at, .. } => Some(*ends_at),
+            State::Releasing { give_up_at, try_at, open: None, .. } => Some((*give_up_at).min(*try_at)),
+            State::Releasing { give_up_at, .. } => Some(*give_up_at),
+        }
+    }
+}

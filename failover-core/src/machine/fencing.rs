@@ -1,0 +1,262 @@
+//! Fencing lost nodes: taking the lease of a node before its jobs move (law 11).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::claim::{Claim, ClaimEvent, Ticket};
+use super::effect::Call;
+use super::input::{Fault, Reply};
+use super::mirror::Mirror;
+use super::peers::Peers;
+use super::reason::Reason;
+use crate::ids::{LeaseName, Member, NodeId, Term};
+use crate::lease::{LeaseView, Tenant};
+use crate::time::Time;
+use crate::timing::Timing;
+
+/// How far the record of one failure is (law 14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnRecord {
+    Due(Time),
+    Open,
+    Claimed,
+}
+
+/// A node that has to be fenced, or is.
+#[derive(Debug, Clone)]
+struct Victim {
+    claim: Claim,
+    /// The owners that were asked about with the call that is under way.
+    asked: BTreeSet<Member>,
+    /// The members whose right has provably ended.
+    dead: BTreeMap<Member, Death>,
+}
+
+/// One member's end, and whether it is on record.
+#[derive(Debug, Clone)]
+struct Death {
+    reason: Reason,
+    term: Term,
+    on_record: OnRecord,
+}
+
+/// A failure to put on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Incident {
+    pub(super) member: Member,
+    pub(super) reason: Reason,
+    /// The highest term of the node's lease when the member was found dead.
+    pub(super) term: Term,
+}
+
+/// All nodes that are being fenced.
+#[derive(Debug, Clone)]
+pub(super) struct Fencing {
+    me: Member,
+    timing: Timing,
+    victims: BTreeMap<NodeId, Victim>,
+    /// Members that are fenced and on record; their silence needs nothing more.
+    settled: BTreeSet<Member>,
+}
+
+impl Fencing {
+    pub(super) fn new(me: Member, timing: Timing) -> Self {
+        Self { me, timing, victims: BTreeMap::new(), settled: BTreeSet::new() }
+    }
+
+    /// Whether this owner's right has provably ended.
+    pub(super) fn is_dead(&self, owner: &Member) -> bool {
+        if owner.node == self.me.node {
+            // This incarnation holds the node's lease, so an earlier one does not.
+            return owner.incarnation != self.me.incarnation;
+        }
+        self.victims.get(&owner.node).is_some_and(|victim| victim.dead.contains_key(owner))
+    }
+
+    /// Whether the node is being fenced: give it nothing.
+    pub(super) fn concerns(&self, node: &NodeId) -> bool {
+        self.victims.contains_key(node)
+    }
+
+    /// Begins with the nodes that need it, and ends with those that do not any more. `settled_since` is the moment from which
+    /// the jobs must have been read to show that none is left with a dead owner.
+    pub(super) fn review(&mut self, now: Time, mirror: &Mirror, peers: &Peers, settled_since: Time) {
+        let mut owners = mirror.owners();
+        owners.retain(|owner, _| owner.node != self.me.node);
+        let mut needed: BTreeSet<NodeId> = BTreeSet::new();
+        for (owner, read_at) in &owners {
+            if !Self::is_alive(owner, *read_at, peers) {
+                needed.insert(owner.node.clone());
+            }
+        }
+        for peer in peers.iter().filter(|peer| peer.missing && peer.member.node != self.me.node) {
+            if !self.settled.contains(&peer.member) {
+                needed.insert(peer.member.node.clone());
+            }
+        }
+        needed.iter().for_each(|node| self.begin(now, node));
+        self.settled.retain(|member| peers.get(&member.node).is_some_and(|peer| peer.member == *member));
+
+        let covered = mirror.covers(settled_since);
+        for (node, victim) in &mut self.victims {
+            if let Some(lease) = victim.claim.held(now) {
+                let term = lease.term;
+                for owner in owners.keys().filter(|owner| owner.node == *node) {
+                    victim.find_dead(now, owner.clone(), Reason::LeaseTaken, term);
+                }
+            }
+            let is_left = owners.keys().any(|owner| victim.dead.contains_key(owner));
+            if victim.dead.is_empty() {
+                if !needed.contains(node) {
+                    victim.claim.release(now, None);
+                }
+            } else if covered && !is_left && victim.dead.values().all(|death| death.on_record == OnRecord::Claimed) {
+                self.settled.extend(std::mem::take(&mut victim.dead).into_keys());
+                victim.claim.release(now, None);
+            }
+        }
+        self.victims.retain(|_, victim| !victim.claim.is_idle() || !victim.dead.is_empty());
+    }
+
+    /// Whether the owner's heartbeats say that it lives. A look from before its job was read cannot know of it yet.
+    fn is_alive(owner: &Member, read_at: Time, peers: &Peers) -> bool {
+        if peers.looked().is_none_or(|looked| looked < read_at) {
+            return true;
+        }
+        peers.get(&owner.node).is_some_and(|peer| peer.member == *owner && !peer.missing)
+    }
+
+    fn begin(&mut self, now: Time, node: &NodeId) {
+        let (me, timing) = (self.me.clone(), self.timing);
+        self.victims.entry(node.clone()).or_insert_with(|| {
+            let mut claim = Claim::new(LeaseName::node(node), me, timing);
+            claim.seek(now);
+            Victim { claim, asked: BTreeSet::new(), dead: BTreeMap::new() }
+        });
+    }
+
+    /// Something may have changed about nodes' leases.
+    pub(super) fn hint(&mut self, now: Time) {
+        self.victims.values_mut().for_each(|victim| victim.claim.hint(now));
+    }
+
+    /// The calls to make at `now`, at most `most`.
+    pub(super) fn poll(
+        &mut self,
+        now: Time,
+        mirror: &Mirror,
+        peers: &Peers,
+        most: usize,
+    ) -> Vec<(NodeId, Ticket, Call)> {
+        let mut calls = Vec::new();
+        for (node, victim) in &mut self.victims {
+            if calls.len() == most {
+                break;
+            }
+            if let Some((ticket, call)) = victim.claim.poll(now) {
+                if matches!(call, Call::Acquire { .. }) {
+                    let missing = peers.get(node).filter(|peer| peer.missing).map(|peer| peer.member.clone());
+                    let missing = missing.filter(|member| !self.settled.contains(member));
+                    let owners = mirror.owners().into_keys().filter(|owner| owner.node == *node);
+                    victim.asked = owners.chain(missing).collect();
+                }
+                calls.push((node.clone(), ticket, call));
+            }
+        }
+        calls
+    }
+
+    /// Takes in how a call came out. `Err` means that the store's terms fell.
+    pub(super) fn outcome(
+        &mut self,
+        now: Time,
+        sent: Time,
+        node: &NodeId,
+        ticket: Ticket,
+        outcome: &Result<Reply, Fault>,
+    ) -> Result<(), Regressed> {
+        let Some(victim) = self.victims.get_mut(node) else { return Ok(()) };
+        match victim.claim.outcome(now, sent, ticket, outcome) {
+            Some(ClaimEvent::Held { lease, .. }) => {
+                for member in std::mem::take(&mut victim.asked) {
+                    victim.find_dead(now, member, Reason::LeaseTaken, lease.term);
+                }
+            }
+            // The lease has passed to another: a later incarnation, or whoever was active before and took it. Either way the right
+            // of the owners that were asked about has ended and cannot come back (law 6).
+            Some(ClaimEvent::Refused(LeaseView { term, tenant: Tenant::Held { holder, .. } })) => {
+                let asked = std::mem::take(&mut victim.asked);
+                for member in asked.into_iter().filter(|member| *member != holder) {
+                    victim.find_dead(now, member, Reason::Superseded, term);
+                }
+                if !victim.dead.is_empty() {
+                    victim.claim.stop_seeking();
+                }
+            }
+            Some(ClaimEvent::Regressed) => return Err(Regressed),
+            Some(ClaimEvent::Lost | ClaimEvent::Ended) => victim.lose_hold(now),
+            Some(ClaimEvent::Refused(_) | ClaimEvent::Released | ClaimEvent::Ending) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps the claims' own deadlines.
+    pub(super) fn expire(&mut self, now: Time) {
+        for victim in self.victims.values_mut() {
+            while let Some(event) = victim.claim.expire(now) {
+                if matches!(event, ClaimEvent::Ending) {
+                    // Nothing runs under a fence, but what it proved does not hold without it.
+                    victim.lose_hold(now);
+                }
+            }
+        }
+    }
+
+    /// A failure to be put on record now, if any.
+    pub(super) fn next_record(&mut self, now: Time) -> Option<Incident> {
+        let deaths = self.victims.values_mut().flat_map(|victim| victim.dead.iter_mut());
+        for (member, death) in deaths {
+            if matches!(death.on_record, OnRecord::Due(at) if now >= at) {
+                death.on_record = OnRecord::Open;
+                return Some(Incident { member: member.clone(), reason: death.reason, term: death.term });
+            }
+        }
+        None
+    }
+
+    /// Whether the failure is on record now: claimed by this call or by an earlier active node.
+    pub(super) fn recorded(&mut self, member: &Member, retry_at: Option<Time>) {
+        if let Some(death) = self.victims.get_mut(&member.node).and_then(|victim| victim.dead.get_mut(member)) {
+            death.on_record = retry_at.map_or(OnRecord::Claimed, OnRecord::Due);
+        }
+    }
+
+    pub(super) fn deadline(&self, wait: bool) -> Option<Time> {
+        let claims = self.victims.values().filter(|_| !wait).filter_map(|victim| victim.claim.deadline());
+        let mut due = Vec::new();
+        for death in self.victims.values().flat_map(|victim| victim.dead.values()) {
+            match death.on_record {
+                OnRecord::Due(at) => due.push(at),
+                // One at a time: its outcome comes before the next.
+                OnRecord::Open => return claims.min(),
+                OnRecord::Claimed => {}
+            }
+        }
+        claims.chain(due).min()
+    }
+}
+
+/// The store's terms fell.
+pub(super) struct Regressed;
+
+impl Victim {
+    fn find_dead(&mut self, now: Time, member: Member, reason: Reason, term: Term) {
+        self.dead.entry(member).or_insert(Death { reason, term, on_record: OnRecord::Due(now) });
+    }
+
+    /// The node's lease is not this node's any more: what is not settled has to be proven again.
+    fn lose_hold(&mut self, now: Time) {
+        self.dead.retain(|_, death| death.reason == Reason::Superseded);
+        self.claim.abandon();
+        self.claim.seek(now);
+    }
+}

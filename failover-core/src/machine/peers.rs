@@ -1,0 +1,117 @@
+//! The other nodes, as their heartbeats show them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::detect::{Detector, Rhythm};
+use crate::heartbeat::{Lead, News, Role, Sighting};
+use crate::ids::{Member, NodeId};
+use crate::time::Time;
+use crate::timing::Timing;
+
+/// One node, as last seen.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) member: Member,
+    pub(super) news: News,
+    /// When the store received its last heartbeat, on the local clock. Estimated late rather than early.
+    beaten_at: Time,
+    pub(super) missing: bool,
+    rhythm: Rhythm,
+}
+
+impl Peer {
+    /// Whether it may be given something.
+    pub(super) fn is_fit(&self) -> bool {
+        !self.missing && !self.news.leaving && self.news.role != Role::Maintenance
+    }
+}
+
+/// All nodes that send heartbeats, this one among them.
+#[derive(Debug, Clone)]
+pub(super) struct Peers {
+    seen: BTreeMap<NodeId, Peer>,
+    looked: Option<Time>,
+    /// The claim to lead with the highest term seen so far, also when its heartbeat is gone.
+    lead: Option<(Member, Lead)>,
+}
+
+/// A node whose silence began or ended.
+pub(super) enum Sign {
+    Missing(Member),
+    Returned(Member),
+}
+
+impl Peers {
+    pub(super) fn new() -> Self {
+        Self { seen: BTreeMap::new(), looked: None, lead: None }
+    }
+
+    pub(super) fn get(&self, node: &NodeId) -> Option<&Peer> {
+        self.seen.get(node)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.seen.values()
+    }
+
+    /// When the last look that was answered was sent.
+    pub(super) fn looked(&self) -> Option<Time> {
+        self.looked
+    }
+
+    /// Who led last, by the highest term, and what it told.
+    pub(super) fn lead(&self) -> Option<(&Member, &Lead)> {
+        self.lead.as_ref().map(|(member, lead)| (member, lead))
+    }
+
+    /// Takes in a look. Missing is who was overdue when the store was asked: a silent store makes nobody missing.
+    pub(super) fn look(&mut self, now: Time, sent: Time, sightings: Vec<Sighting>, timing: &Timing) -> Vec<Sign> {
+        self.looked = Some(sent);
+        let mut signs = Vec::new();
+        let mut old = std::mem::take(&mut self.seen);
+        for Sighting { heartbeat, age } in sightings {
+            let before = old.remove(&heartbeat.member.node);
+            let same = before.as_ref().is_some_and(|peer| peer.member == heartbeat.member);
+            let was_missing = before.as_ref().is_some_and(|peer| peer.missing);
+            let missing = age >= timing.missing();
+            let mut rhythm = before.filter(|_| same).map(|peer| peer.rhythm).unwrap_or_default();
+            rhythm.observe(heartbeat.seq, now - age);
+            if missing && !(was_missing && same) {
+                signs.push(Sign::Missing(heartbeat.member.clone()));
+            } else if was_missing && !missing {
+                signs.push(Sign::Returned(heartbeat.member.clone()));
+            }
+            if let Some(lead) = &heartbeat.news.lead
+                && self.lead.as_ref().is_none_or(|(_, known)| lead.term >= known.term)
+            {
+                self.lead = Some((heartbeat.member.clone(), lead.clone()));
+            }
+            let node = heartbeat.member.node.clone();
+            let beaten_at = now - age;
+            let peer = Peer {
+                member: heartbeat.member,
+                term: heartbeat.term,
+                news: heartbeat.news,
+                beaten_at,
+                missing,
+                rhythm,
+            };
+            self.seen.insert(node, peer);
+        }
+        signs
+    }
+
+    /// When the next node that is not missing would become so if it were silent from now on.
+    pub(super) fn next_overdue(&self, timing: &Timing) -> Option<Time> {
+        self.seen.values().filter(|peer| !peer.missing).map(|peer| peer.beaten_at + timing.missing()).min()
+    }
+
+    /// Whether the node's silence is suspicious. Advice only.
+    pub(super) fn suspects(&self, node: &NodeId, now: Time, detector: Detector, beat: Duration) -> bool {
+        self.seen.get(node).is_some_and(|peer| match detector {
+            Detector::Deadline => peer.missing,
+            Detector::PhiAccrual { threshold } => peer.missing || peer.rhythm.phi(now, beat) >= threshold,
+        })
+    }
+}

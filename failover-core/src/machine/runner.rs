@@ -1,0 +1,221 @@
+//! The jobs of this node: what runs, what has to start or stop, and what the store has to be told.
+
+use std::collections::BTreeMap;
+
+use super::effect::{Call, Effect};
+use super::event::{Event, EventKind};
+use super::input::{Fault, JobEnd, Reply};
+use super::mirror::Mirror;
+use super::reason::Reason;
+use crate::ids::{Epoch, JobId, Member};
+use crate::job::{JobRecord, JobReport, JobStatus, MAX_BATCH, Phase};
+use crate::time::Time;
+
+#[derive(Debug, Clone)]
+struct Run {
+    epoch: Epoch,
+    weight: u32,
+    /// Why it was told to stop, once it was.
+    stopping: Option<Reason>,
+    began: bool,
+}
+
+/// The jobs of this node.
+#[derive(Debug, Clone)]
+pub(super) struct Runner {
+    me: Member,
+    runs: BTreeMap<JobId, Run>,
+    /// The last epoch of each job that ended here: it is never begun again, however late the store learns of it.
+    ended: BTreeMap<JobId, Epoch>,
+    /// What the store does not know yet.
+    unreported: BTreeMap<JobId, (Epoch, JobStatus)>,
+    sending: Vec<JobReport>,
+    report_at: Time,
+    /// Since when this node holds its lease, and whether the jobs were read since.
+    granted_at: Time,
+    synced: bool,
+}
+
+impl Runner {
+    pub(super) fn new(me: Member) -> Self {
+        Self {
+            me,
+            runs: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            unreported: BTreeMap::new(),
+            sending: Vec::new(),
+            report_at: Time::ZERO,
+            granted_at: Time::ZERO,
+            synced: false,
+        }
+    }
+
+    /// The node holds its lease anew. Nothing begins before the jobs have been read under it.
+    pub(super) fn begin_term(&mut self, now: Time) {
+        self.granted_at = now;
+        self.synced = false;
+    }
+
+    /// Since when a read of the jobs has to be, so that they may begin.
+    pub(super) fn needs_read_since(&self) -> Option<Time> {
+        (!self.synced).then_some(self.granted_at)
+    }
+
+    /// Whether nothing runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether the store knows everything.
+    pub(super) fn is_reported(&self) -> bool {
+        self.unreported.is_empty()
+    }
+
+    pub(super) fn load(&self) -> u32 {
+        self.runs.values().fold(0, |sum, run| sum.saturating_add(run.weight))
+    }
+
+    /// Brings what runs in line with what the store says. Starts only if `may_begin`.
+    pub(super) fn reconcile(&mut self, mirror: &Mirror, may_begin: bool, out: &mut Vec<Effect>) {
+        self.ended.retain(|job, epoch| mirror.get(job).is_some_and(|r| r.epoch == *epoch && r.phase.is_owned()));
+        if !self.synced && mirror.covers(self.granted_at) {
+            self.synced = true;
+            self.hand_back_earlier(mirror, out);
+        }
+        self.stop_what_moved(mirror, out);
+        if !may_begin || !self.synced {
+            return;
+        }
+        for entry in mirror.jobs() {
+            let record = &entry.record;
+            if self.is_to_begin(record) {
+                self.unreported.remove(record.spec.id());
+                let run = Run { epoch: record.epoch, weight: record.spec.weight(), stopping: None, began: false };
+                self.runs.insert(record.spec.id().clone(), run);
+                out.push(Effect::Start { job: Box::new(record.clone()) });
+            }
+        }
+    }
+
+    fn is_to_begin(&self, record: &JobRecord) -> bool {
+        let id = record.spec.id();
+        record.owner.as_ref() == Some(&self.me)
+            && matches!(record.phase, Phase::Assigned | Phase::Running)
+            && !record.retiring
+            && !self.runs.contains_key(id)
+            && self.ended.get(id) != Some(&record.epoch)
+    }
+
+    /// Jobs that were this member's before it held its present lease are not begun under it: whoever was active in between may
+    /// have decided to move them, and that decision may still be under way to the store. Handed back, they move by a later one.
+    fn hand_back_earlier(&mut self, mirror: &Mirror, out: &mut Vec<Effect>) {
+        for entry in mirror.jobs().filter(|entry| entry.record.owner.as_ref() == Some(&self.me)) {
+            let (id, epoch) = (entry.record.spec.id().clone(), entry.record.epoch);
+            if self.runs.contains_key(&id) || self.ended.get(&id) == Some(&epoch) {
+                continue;
+            }
+            let event = Event::new(EventKind::JobStopped, self.me.node.clone(), Reason::FromEarlierTerm);
+            out.push(Effect::Tell(event.job(id.clone(), epoch)));
+            self.ended.insert(id.clone(), epoch);
+            self.unreported.insert(id, (epoch, JobStatus::Stopped));
+        }
+    }
+
+    fn stop_what_moved(&mut self, mirror: &Mirror, out: &mut Vec<Effect>) {
+        for (job, run) in self.runs.iter_mut().filter(|(_, run)| run.stopping.is_none()) {
+            let reason = match mirror.get(job) {
+                None => Some(Reason::Retiring),
+                Some(r) if r.epoch < run.epoch => None,
+                Some(r) if r.epoch != run.epoch || r.owner.as_ref() != Some(&self.me) => Some(Reason::MovedAway),
+                Some(r) if r.retiring => Some(Reason::Retiring),
+                Some(r) if r.phase == Phase::Draining => Some(Reason::Draining),
+                Some(_) => None,
+            };
+            if let Some(reason) = reason {
+                run.stopping = Some(reason);
+                out.push(Effect::Stop { job: job.clone(), epoch: run.epoch, reason });
+            }
+        }
+    }
+
+    /// Stops everything that runs.
+    pub(super) fn stop_all(&mut self, reason: Reason, out: &mut Vec<Effect>) {
+        for (job, run) in self.runs.iter_mut().filter(|(_, run)| run.stopping.is_none()) {
+            run.stopping = Some(reason);
+            out.push(Effect::Stop { job: job.clone(), epoch: run.epoch, reason });
+        }
+    }
+
+    pub(super) fn on_running(&mut self, job: JobId, epoch: Epoch, out: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&job).filter(|run| run.epoch == epoch && !run.began) else { return };
+        run.began = true;
+        let event = Event::new(EventKind::JobStarted, self.me.node.clone(), Reason::HostStarted);
+        out.push(Effect::Tell(event.job(job.clone(), epoch)));
+        self.unreported.insert(job, (epoch, JobStatus::Running));
+    }
+
+    pub(super) fn on_progress(&mut self, job: JobId, epoch: Epoch, text: String) {
+        if self.runs.get(&job).is_some_and(|run| run.epoch == epoch) {
+            self.unreported.insert(job, (epoch, JobStatus::Progress(text)));
+        }
+    }
+
+    pub(super) fn on_ended(&mut self, job: JobId, epoch: Epoch, end: JobEnd, out: &mut Vec<Effect>) {
+        if self.runs.get(&job).is_none_or(|run| run.epoch != epoch) {
+            return;
+        }
+        let stopping = self.runs.remove(&job).and_then(|run| run.stopping);
+        let (kind, reason, status, detail) = match (end, stopping) {
+            (JobEnd::Completed, _) => (EventKind::JobCompleted, Reason::HostCompleted, JobStatus::Completed, None),
+            (JobEnd::Stopped | JobEnd::Failed(_), Some(why)) => (EventKind::JobStopped, why, JobStatus::Stopped, None),
+            (JobEnd::Failed(text), None) => {
+                (EventKind::JobFailed, Reason::HostFailed, JobStatus::Failed(text.clone()), Some(text))
+            }
+            // Placed again at once it would stop again at once: as a failure it is given time.
+            (JobEnd::Stopped, None) => {
+                let text = "it stopped without being asked to".to_owned();
+                (EventKind::JobFailed, Reason::HostStopped, JobStatus::Failed(text), None)
+            }
+        };
+        let mut event = Event::new(kind, self.me.node.clone(), reason).job(job.clone(), epoch);
+        if let Some(detail) = detail {
+            event = event.detail(detail);
+        }
+        out.push(Effect::Tell(event));
+        self.ended.insert(job.clone(), epoch);
+        self.unreported.insert(job, (epoch, status));
+    }
+
+    /// The reports to send at `now`, if any are due and none are under way.
+    pub(super) fn poll(&mut self, now: Time) -> Option<Call> {
+        if self.unreported.is_empty() || now < self.report_at {
+            return None;
+        }
+        let reports = self.unreported.iter().take(MAX_BATCH).map(|(job, (epoch, status))| JobReport {
+            job: job.clone(),
+            member: self.me.clone(),
+            epoch: *epoch,
+            status: status.clone(),
+        });
+        self.sending = reports.collect();
+        Some(Call::Report(self.sending.clone()))
+    }
+
+    /// Takes in how the last reports came out. A stale one is settled like an accepted one: the job is not this node's any more.
+    pub(super) fn on_reported(&mut self, outcome: &Result<Reply, Fault>, retry_at: Time) {
+        let sent = std::mem::take(&mut self.sending);
+        if matches!(outcome, Ok(Reply::Reported(_))) {
+            for report in sent {
+                if self.unreported.get(&report.job) == Some(&(report.epoch, report.status)) {
+                    self.unreported.remove(&report.job);
+                }
+            }
+        } else {
+            self.report_at = retry_at;
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        (!self.unreported.is_empty()).then_some(self.report_at)
+    }
+}

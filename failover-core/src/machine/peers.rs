@@ -89,14 +89,7 @@ impl Peers {
             }
             let node = heartbeat.member.node.clone();
             let beaten_at = now - age;
-            let peer = Peer {
-                member: heartbeat.member,
-                term: heartbeat.term,
-                news: heartbeat.news,
-                beaten_at,
-                missing,
-                rhythm,
-            };
+            let peer = Peer { member: heartbeat.member, news: heartbeat.news, beaten_at, missing, rhythm };
             self.seen.insert(node, peer);
         }
         signs

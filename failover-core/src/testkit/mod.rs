@@ -67,3 +67,4 @@
 //! ```
 
 pub mod conformance;
+pub mod sim;

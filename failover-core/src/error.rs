@@ -72,14 +72,26 @@ impl fmt::Display for ErrorKind {
 /// A failed call: its kind, the operation, what to do next, and the cause below it.
 ///
 /// The message never holds a password: backends strip them from addresses before an error is built.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{operation}: {kind}: {message}")]
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,
     message: String,
-    #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.operation, self.kind, self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    /// The cause itself, not the `Arc` around it (which a derive would return), so that it can be downcast, to [`Invalid`]
+    /// for example.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
 }
 
 impl Error {
@@ -129,3 +141,18 @@ impl Error {
 
 /// The result of a store call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_broken_rule_can_be_had_from_the_error() {
+        let invalid = Invalid::new("ttl", "0s", "it must be longer than nothing");
+        let error = Error::invalid("acquire", invalid.clone());
+        assert_eq!(error.source().and_then(|e| e.downcast_ref::<Invalid>()), Some(&invalid));
+        assert_eq!(error.to_string(), format!("acquire: invalid input: {invalid}"));
+    }
+}

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod control;
 pub mod detect;
+pub mod election;
 pub mod error;
 pub mod events;
 pub mod heartbeat;
@@ -26,6 +27,7 @@ mod driver;
 
 pub use admin::Admin;
 pub use backend::Backend;
+pub use election::{Election, Leadership};
 pub use error::{Error, ErrorKind, Invalid, Result};
 pub use events::{Events, StampedEvent};
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};

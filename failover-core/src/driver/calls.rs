@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Member;
+use crate::lease::LeaseManager;
 use crate::machine::{Call, Reply};
 use crate::time::{Clock, Time};
 
@@ -41,15 +42,27 @@ pub(crate) async fn make(backend: Arc<Backend>, member: Arc<Member>, call: Call)
         Call::Beat(heartbeat) => heartbeats.beat(&heartbeat).await.map(|()| Reply::Done)?,
         Call::Sightings => Reply::Sightings(heartbeats.sightings().await?),
         Call::Forget(whom) => heartbeats.forget(&whom).await.map(|()| Reply::Done)?,
-        Call::Acquire { name, ttl } => Reply::Acquired(leases.acquire(&name, &member, ttl).await?),
-        Call::Renew(lease) => Reply::Renewed(leases.renew(&lease).await?),
-        Call::Release { lease, successor } => leases.release(&lease, successor.as_ref()).await.map(|()| Reply::Done)?,
-        Call::Current(name) => Reply::View(leases.current(&name).await?),
+        Call::Acquire { .. } | Call::Renew(_) | Call::Release { .. } | Call::Current(_) => {
+            lease(&**leases, &member, call).await?
+        }
         Call::Changes { since, limit } => Reply::Changes(jobs.changes(since, limit).await?),
         Call::Assign { fence, moves } => Reply::Assigned(jobs.assign(&fence, &moves).await?),
         Call::Report(reports) => Reply::Reported(jobs.report(&reports).await?),
         Call::List { prefix, limit } => Reply::Documents(state.list(&prefix, None, limit).await?),
         Call::Put { key, value, expect, fence } => Reply::Written(state.put(&key, &value, expect, Some(&fence)).await?),
+    })
+}
+
+/// A call that is about a lease, for whoever needs no other store.
+pub(crate) async fn lease(leases: &dyn LeaseManager, member: &Member, call: Call) -> Result<Reply> {
+    Ok(match call {
+        Call::Acquire { name, ttl } => Reply::Acquired(leases.acquire(&name, member, ttl).await?),
+        Call::Renew(lease) => Reply::Renewed(leases.renew(&lease).await?),
+        Call::Release { lease, successor } => leases.release(&lease, successor.as_ref()).await.map(|()| Reply::Done)?,
+        Call::Current(name) => Reply::View(leases.current(&name).await?),
+        Call::Beat(_) | Call::Sightings | Call::Forget(_) => unreachable!("a call to the heartbeats"),
+        Call::Changes { .. } | Call::Assign { .. } | Call::Report(_) => unreachable!("a call to the jobs"),
+        Call::List { .. } | Call::Put { .. } => unreachable!("a call to the documents"),
     })
 }
 

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-pub(crate) use calls::bounded;
+pub(crate) use calls::{bounded, lease as lease_call, operation};
 pub(crate) use hints::repeat;
 pub use hooks::RoleHooks;
 pub(crate) use hooks::{Hooks, NoHooks};
@@ -269,18 +269,18 @@ impl Driver {
 }
 
 /// Sleeps until a moment, and goes on sleeping where it was when the moment is still the same.
-struct Timer {
+pub(crate) struct Timer {
     clock: Arc<dyn Clock>,
     sleeping: Option<(Time, BoxFuture<'static, ()>)>,
 }
 
 impl Timer {
-    fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, sleeping: None }
     }
 
     /// Cancel safe.
-    async fn until(&mut self, at: Option<Time>) {
+    pub(crate) async fn until(&mut self, at: Option<Time>) {
         let Some(at) = at else { return std::future::pending().await };
         if self.sleeping.as_ref().is_none_or(|(sleeping, _)| *sleeping != at) {
             let clock = self.clock.clone();

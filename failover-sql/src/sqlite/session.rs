@@ -20,6 +20,8 @@ use crate::store::StoreIdentity;
 pub(super) const WORDS: Words =
     Words { lock: "", or_ignore: "ON CONFLICT DO NOTHING", placeholder: |n| format!("?{n}") };
 
+type Place = OwnedMutexGuard<Option<SqliteConnection>>;
+
 /// The file and its connections. A place is empty while its connection is in a transaction, and stays so if that was not
 /// brought to its end: the connection is closed, which rolls it back, and the next one opens another.
 pub(super) struct Database {
@@ -50,12 +52,9 @@ impl Database {
             Purpose::Durable => &self.durable,
             Purpose::Watch => &self.watch,
         };
-        let mut place = Arc::clone(place).lock_owned().await;
+        let place = Arc::clone(place).lock_owned().await;
         self.check_file(operation, Touch::No).await?;
-        let mut connection = match place.take() {
-            Some(connection) => connection,
-            None => connect(operation, self.file.path(), purpose, Missing::Refuse).await?,
-        };
+        let (mut place, mut connection) = self.connection(operation, purpose, place).await?;
         // Before the view of the store is taken, so that no age is overstated; a writer takes it again under the lock.
         let mut now = clock::now();
         let begin = match access {
@@ -76,6 +75,28 @@ impl Database {
         let mut session = SqliteSession { operation, connection, place, file, now, hint: self.hint_statements() };
         self.check_store(&mut session).await?;
         Ok(session)
+    }
+
+    /// Takes the connection out of its place, or opens one. That is done in a task which keeps the place until it has ended,
+    /// also when the caller gives up: against a disk that hangs, there is never more than one attempt for each place.
+    async fn connection(
+        &self,
+        operation: &'static str,
+        purpose: Purpose,
+        mut place: Place,
+    ) -> Result<(Place, SqliteConnection), Fault> {
+        if let Some(connection) = place.take() {
+            return Ok((place, connection));
+        }
+        let file = Arc::clone(&self.file);
+        let opening = tokio::spawn(async move {
+            let opened = connect(operation, file.path(), purpose, Missing::Refuse).await;
+            opened.map(|connection| (place, connection))
+        });
+        opening.await.unwrap_or_else(|e| {
+            let message = "no connection could be opened, because the runtime is shutting down";
+            Err(Error::new(ErrorKind::Unavailable, operation, message).with_source(e).into())
+        })
     }
 
     fn hint_statements(&self) -> HintStatements {
@@ -167,7 +188,7 @@ struct HintStatements {
 pub(super) struct SqliteSession {
     operation: &'static str,
     connection: SqliteConnection,
-    place: OwnedMutexGuard<Option<SqliteConnection>>,
+    place: Place,
     file: Arc<DatabaseFile>,
     now: i64,
     hint: HintStatements,

@@ -1,0 +1,58 @@
+//! `node NAME`: a node whose jobs are external commands.
+
+use failover_core::Node;
+use failover_core::machine::Finish;
+
+use super::runner::Commands;
+use crate::cli::{Global, NodeArgs};
+use crate::failure::{Failure, Status};
+use crate::guard::adopt_orphans;
+use crate::output::{EventLine, Form, Printer};
+use crate::signals::Asked;
+use crate::store::{self, Absent};
+
+pub(crate) async fn run(global: &Global, args: &NodeArgs) -> Result<u8, Failure> {
+    let timing = args.pace.timing()?;
+    let asked = Asked::listen()?;
+    adopt_orphans();
+
+    let backend = store::open(global, Absent::Create).await?;
+    let jobs = Commands { cluster: global.cluster.clone(), grace: args.pace.grace() };
+    let mut builder = Node::builder(backend, args.name.clone()).timing(timing).capacity(args.capacity).jobs(jobs);
+    for label in &args.labels {
+        builder = builder.label(&label.name, &label.value);
+    }
+    let node = builder.start()?;
+
+    let form = Form::new(global.json);
+    let printer = Printer::start();
+    let mut events = node.events();
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(event) => printer.print(form.render(&EventLine::from(event))),
+                None => break,
+            },
+            () = asked.asked(), if !leaving => {
+                leaving = true;
+                node.leave();
+            }
+        }
+    }
+    let finish = node.finished().await;
+    printer.finish().await;
+    match finish {
+        Finish::Left => Ok(0),
+        Finish::NameTaken => {
+            let text = format!("another process runs node `{}` of cluster `{}`", args.name, global.cluster);
+            Err(Failure::refused(text).next("stop that one, or give this one a name of its own"))
+        }
+        Finish::StoreChanged => {
+            let text = "the store was deleted, restored or replaced under the running node, so the node has stopped everything";
+            let next = "find out what became of the store; once it is the right one, start the node again";
+            Err(Failure::new(Status::Failed, text).next(next))
+        }
+        _ => Err(Failure::new(Status::Failed, format!("the node ended: {finish:?}"))),
+    }
+}

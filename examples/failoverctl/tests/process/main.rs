@@ -1,0 +1,6 @@
+//! The real program in real processes: nodes on one SQLite file, killed, stopped, starved of their store, and asked nicely.
+//!
+//! One binary, so that the tests, which mostly wait, run side by side. Every wait is for an event and has a generous limit.
+
+mod common;
+mod guard;

@@ -29,7 +29,8 @@ impl Machine {
                 if trigger == Trigger::Joined {
                     let event = Event::new(EventKind::NodeJoined, node, reason);
                     let term = self.node.term().unwrap_or_default();
-                    out.push(Effect::Tell(event.term(term).detail(self.config.member.incarnation.to_string())));
+                    let event = event.role(Role::Inactive).term(term);
+                    out.push(Effect::Tell(event.detail(self.config.member.incarnation.to_string())));
                     self.runner.begin_term(now);
                 }
                 self.patience_until = None;

@@ -83,7 +83,11 @@ impl Runner {
             self.hand_back_earlier(mirror, out);
         }
         self.stop_what_moved(mirror, out);
-        if !may_begin || !self.synced {
+        if !self.synced {
+            return;
+        }
+        self.hand_back_unbegun(mirror, out);
+        if !may_begin {
             return;
         }
         for entry in mirror.jobs() {
@@ -98,27 +102,47 @@ impl Runner {
     }
 
     fn is_to_begin(&self, record: &JobRecord) -> bool {
-        let id = record.spec.id();
-        record.owner.as_ref() == Some(&self.me)
-            && matches!(record.phase, Phase::Assigned | Phase::Running)
-            && !record.retiring
-            && !self.runs.contains_key(id)
-            && self.ended.get(id) != Some(&record.epoch)
+        self.is_mine_unbegun(record) && matches!(record.phase, Phase::Assigned | Phase::Running) && !record.retiring
     }
 
     /// Jobs that were this member's before it held its present lease are not begun under it: whoever was active in between may
     /// have decided to move them, and that decision may still be under way to the store. Handed back, they move by a later one.
     fn hand_back_earlier(&mut self, mirror: &Mirror, out: &mut Vec<Effect>) {
-        for entry in mirror.jobs().filter(|entry| entry.record.owner.as_ref() == Some(&self.me)) {
-            let (id, epoch) = (entry.record.spec.id().clone(), entry.record.epoch);
-            if self.runs.contains_key(&id) || self.ended.get(&id) == Some(&epoch) {
-                continue;
-            }
-            let event = Event::new(EventKind::JobStopped, self.me.node.clone(), Reason::FromEarlierTerm);
-            out.push(Effect::Tell(event.job(id.clone(), epoch)));
-            self.ended.insert(id.clone(), epoch);
-            self.unreported.insert(id, (epoch, JobStatus::Stopped));
+        let mine = mirror.jobs().map(|entry| &entry.record).filter(|record| self.is_mine_unbegun(record));
+        for (id, epoch) in mine.map(|record| (record.spec.id().clone(), record.epoch)).collect::<Vec<_>>() {
+            self.hand_back(id, epoch, Reason::FromEarlierTerm, out);
         }
+    }
+
+    /// Jobs that were drained or removed before they could begin have nobody to stop them: without this they would keep their
+    /// owner for ever.
+    fn hand_back_unbegun(&mut self, mirror: &Mirror, out: &mut Vec<Effect>) {
+        let mine = mirror.jobs().map(|entry| &entry.record).filter(|record| self.is_mine_unbegun(record));
+        let unwanted = mine.filter_map(|record| {
+            let reason = match record.phase {
+                _ if record.retiring => Reason::Retiring,
+                Phase::Draining => Reason::Draining,
+                Phase::Queued | Phase::Assigned | Phase::Running | Phase::Completed | Phase::Failed => return None,
+            };
+            Some((record.spec.id().clone(), record.epoch, reason))
+        });
+        for (id, epoch, reason) in unwanted.collect::<Vec<_>>() {
+            self.hand_back(id, epoch, reason, out);
+        }
+    }
+
+    fn is_mine_unbegun(&self, record: &JobRecord) -> bool {
+        let id = record.spec.id();
+        record.owner.as_ref() == Some(&self.me)
+            && !self.runs.contains_key(id)
+            && self.ended.get(id) != Some(&record.epoch)
+    }
+
+    fn hand_back(&mut self, id: JobId, epoch: Epoch, reason: Reason, out: &mut Vec<Effect>) {
+        let event = Event::new(EventKind::JobStopped, self.me.node.clone(), reason);
+        out.push(Effect::Tell(event.job(id.clone(), epoch)));
+        self.ended.insert(id.clone(), epoch);
+        self.unreported.insert(id, (epoch, JobStatus::Stopped));
     }
 
     fn stop_what_moved(&mut self, mirror: &Mirror, out: &mut Vec<Effect>) {

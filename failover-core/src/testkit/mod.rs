@@ -1,6 +1,7 @@
 //! For tests of this crate, of backends and of hosts (feature `testkit`).
 //!
 //! - [`conformance`]: what the four traits promise, one test a clause. Run it on your own backend.
+//! - [`faults`]: any backend with faults put in its way: delays, refusals, lost requests and replies, calls that hang.
 //!
 //! A backend's author writes a [`Fixture`](conformance::Fixture), which says how to get at a fresh store, and one line. Here
 //! for the reference backend:
@@ -67,3 +68,5 @@
 //! ```
 
 pub mod conformance;
+pub mod faults;
+pub mod sim;

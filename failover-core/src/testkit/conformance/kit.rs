@@ -13,7 +13,7 @@ use crate::ids::{Incarnation, LeaseName, Member, NodeId, Term};
 use crate::lease::{Acquired, Lease, LeaseView, Tenant};
 
 /// For leases that must not lapse while a clause runs, on however slow a machine.
-pub(super) const LONG: Duration = Duration::from_secs(3600);
+pub(super) const LONG: Duration = Duration::from_hours(1);
 
 /// How many write at once where a clause is about contention.
 pub(super) const WRITERS: u64 = 20;

@@ -295,7 +295,7 @@ macro_rules! clause_names {
 crate::__clauses! { clause_names, () }
 
 /// How long a clause may take before it counts as hung: far more than any needs on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs one clause to its end on a runtime of its own, with several threads, so that concurrent calls really are.
 ///

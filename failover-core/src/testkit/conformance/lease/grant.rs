@@ -49,7 +49,7 @@ pub async fn the_holder_acquiring_again_restarts_its_ttl(fixture: &dyn Fixture) 
         fixture.pass(fixture.ttl()).await;
         granted(backend, &lease, &m, LONG).await;
         let view = ok(backend.leases.current(&lease).await);
-        matches!(view.tenant, Tenant::Held { remaining, .. } if remaining > LONG - fixture.ttl())
+        matches!(view.tenant, Tenant::Held { remaining, .. } if remaining + fixture.ttl() > LONG)
     })
     .await;
 }

@@ -1,33 +1,40 @@
-//! The conformance suite on the reference backend.
+//! The conformance suite: the reference backend passes it, bare and behind the fault wrapper, and broken ones do not.
+
+mod mutants;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use failover_core::memory::MemoryStore;
 use failover_core::testkit::conformance::Fixture;
+use failover_core::testkit::faults::Faulty;
 use failover_core::time::{Clock, ManualClock};
 use failover_core::{Backend, ClusterName, Term};
+
+/// What is put between a clause and the store.
+type Wrap = fn(MemoryStore) -> Backend;
 
 struct Memory {
     clock: ManualClock,
     store: MemoryStore,
+    wrap: Wrap,
 }
 
 impl Memory {
-    fn start() -> Self {
+    fn start(wrap: Wrap) -> Self {
         let clock = ManualClock::new();
-        Self { store: MemoryStore::with_clock(clock.clone()), clock }
+        Self { store: MemoryStore::with_clock(clock.clone()), clock, wrap }
     }
 }
 
 #[async_trait::async_trait]
 impl Fixture for Memory {
     async fn open(&self) -> Backend {
-        self.store.reopen(Term::ZERO).unwrap().backend()
+        (self.wrap)(self.store.reopen(Term::ZERO).unwrap())
     }
 
     async fn open_other(&self) -> Backend {
-        self.store.cluster(ClusterName::new("other").unwrap()).backend()
+        (self.wrap)(self.store.cluster(ClusterName::new("other").unwrap()))
     }
 
     async fn wipe(&self) {
@@ -58,5 +65,11 @@ impl Fixture for Memory {
 mod memory {
     use super::*;
 
-    failover_core::conformance!(Memory::start());
+    failover_core::conformance!(Memory::start(|store| store.backend()));
+}
+
+mod memory_behind_the_fault_wrapper {
+    use super::*;
+
+    failover_core::conformance!(Memory::start(|store| Faulty::wrap(store.backend()).0));
 }

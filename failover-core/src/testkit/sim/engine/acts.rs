@@ -1,0 +1,188 @@
+//! What befalls the cluster, and how the faults end.
+
+use std::time::Duration;
+
+use super::{Engine, Happening};
+use crate::control::{self, Settings, SwitchPhase, Switchover};
+use crate::ids::{NodeId, StateKey};
+use crate::machine::{Command, Hint, Input, Switch};
+use crate::record;
+use crate::state::Expect;
+use crate::testkit::sim::coverage::Count;
+use crate::testkit::sim::plan::{Act, Weather};
+use crate::testkit::sim::scene::Fact;
+
+impl Engine {
+    pub(in crate::testkit::sim) fn act(&mut self, act: Act) {
+        self.observer.note(&self.scene, || format!("  !! {act:?}"));
+        match act {
+            Act::Crash(target, back) => {
+                let Some(node) = self.resolve(target) else { return };
+                if self.nodes[node].process.is_some() {
+                    self.observer.count(Count::Crashes);
+                    self.end(node);
+                }
+                if let Some(after) = back {
+                    self.queue.push(self.scene.now + after, Happening::Start { node });
+                }
+            }
+            Act::Restart(target) => {
+                if let Some(node) = self.resolve(target) {
+                    self.start(node);
+                }
+            }
+            Act::Pause(target, lasts) => {
+                if let Some(node) = self.resolve(target) {
+                    self.pause(node, lasts);
+                }
+            }
+            Act::Weather(target, lasts, weather) => {
+                let whom = target.map(|target| self.resolve(target));
+                if whom != Some(None) {
+                    self.weather.push((whom.flatten(), self.scene.now + lasts, weather));
+                    self.observer.count(match weather {
+                        Weather::Refusing | Weather::Hanging { .. } => Count::Outages,
+                        Weather::Slow(_) | Weather::Lossy { .. } => Count::BadWeather,
+                    });
+                }
+            }
+            Act::RestartStore(lasts) => {
+                // What was under way when it went down is not answered any more; what it has committed, it keeps.
+                self.weather.push((None, self.scene.now + Duration::from_millis(50), Weather::Hanging { applied: 30 }));
+                self.weather.push((None, self.scene.now + lasts, Weather::Refusing));
+                self.observer.count(Count::StoreRestarts);
+            }
+            Act::Wipe => self.wipe(),
+            Act::Submit(job) => {
+                self.scene.world.submit(&self.setup.jobs[job].spec);
+                self.submitted.push(job);
+                self.hint_operator(&Hint::Jobs);
+            }
+            Act::Remove(job) => {
+                self.scene.world.remove(self.setup.jobs[job].spec.id());
+                self.submitted.retain(|submitted| *submitted != job);
+                self.hint_operator(&Hint::Jobs);
+            }
+            Act::Switchover(to) => self.switchover(to),
+            Act::Settings { roster, maintenance } => {
+                self.maintenance.clone_from(&maintenance);
+                self.observer.count(if maintenance.is_empty() { Count::RosterChanges } else { Count::Maintenances });
+                self.write(&control::settings_key(), &Settings { roster, maintenance });
+                (0..self.nodes.len()).for_each(|node| self.park(node));
+            }
+            Act::Command(target, command) => {
+                let Some(node) = self.resolve(target) else { return };
+                self.command(node, command);
+            }
+        }
+    }
+
+    fn command(&mut self, node: usize, command: Command) {
+        if self.scene.process(node).is_none_or(|process| process.paused) {
+            return;
+        }
+        if let (Command::Maintenance(switch), Some(process)) = (command, self.nodes[node].process.as_mut()) {
+            process.told_maintenance = switch == Switch::On;
+            self.observer.count(Count::Maintenances);
+        }
+        self.park(node);
+        self.feed(node, None, Input::Command(command));
+    }
+
+    /// Notes whether the node is meant to be in maintenance.
+    pub(super) fn park(&mut self, node: usize) {
+        let told = self.nodes[node].process.as_ref().is_some_and(|process| process.told_maintenance);
+        let parked = told || self.maintenance.contains(&self.setup.nodes[node].id);
+        if let Some(scene) = self.scene.nodes[node].process.as_mut() {
+            scene.parked = parked;
+        }
+    }
+
+    fn pause(&mut self, node: usize, lasts: Duration) {
+        let life = self.nodes[node].lives;
+        let Some(scene) = self.scene.nodes[node].process.as_mut().filter(|scene| !scene.paused) else { return };
+        scene.paused = true;
+        self.observer.count(if lasts > self.setup.timing.ttl() { Count::LongPauses } else { Count::ShortPauses });
+        self.queue.push(self.scene.now + lasts, Happening::Resume { node, life });
+    }
+
+    /// The process goes on: everything it has missed happens to it now, in any order.
+    pub(super) fn resume(&mut self, node: usize, life: u32) {
+        if !self.is_life(node, life) {
+            return;
+        }
+        let now = self.scene.now;
+        let Some(scene) = self.scene.nodes[node].process.as_mut().filter(|scene| scene.paused) else { return };
+        scene.paused = false;
+        scene.awake_since = now;
+        self.observer.note(&self.scene, || format!("  !! {} goes on", self.scene.nodes[node].id));
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        let mut missed = std::mem::take(&mut process.missed);
+        missed.retain(|happening| !matches!(happening, Happening::Wake { .. }));
+        missed.push(Happening::Wake { node, life });
+        process.wake_at = Some(now);
+        self.rng.shuffle(&mut missed);
+        for happening in missed {
+            self.queue.push(now, happening);
+        }
+    }
+
+    fn switchover(&mut self, to: Option<NodeId>) {
+        self.wishes += 1;
+        self.observer.count(Count::Wishes);
+        let id = format!("wish-{}", self.wishes);
+        let wish = Switchover { id, to, phase: SwitchPhase::Requested, from: None, term: None, reason: None };
+        self.write(&control::switchover_key(), &wish);
+    }
+
+    fn write<T: serde::Serialize>(&mut self, key: &StateKey, document: &T) {
+        let value = record::encode("put", document).unwrap_or_else(|e| unreachable!("{e}"));
+        let written = self.scene.world.put(key, value.as_bytes(), Expect::Any, None);
+        debug_assert!(written.is_ok(), "an operator's write has no fence and no expectation");
+        self.hint_control();
+    }
+
+    /// The store is lost and an operator puts an empty one in its place, with a floor above every term; the jobs are submitted
+    /// anew. Whoever knew the old store has to find out.
+    fn wipe(&mut self) {
+        let floor = self.floor();
+        self.scene.world.wipe();
+        self.scene.era += 1;
+        let raised = self.scene.world.raise_floor(floor);
+        debug_assert!(raised.is_ok(), "terms in a simulation are small");
+        self.maintenance.clear();
+        for job in self.submitted.clone() {
+            self.scene.world.submit(&self.setup.jobs[job].spec);
+        }
+        self.observer.count(Count::Wipes);
+        self.observer.hear(&self.scene, &Fact::Wiped);
+    }
+
+    /// All faults end: the weather clears, what is slow arrives, who is paused goes on, who is down comes back unless it stays
+    /// away for good.
+    pub(super) fn heal(&mut self) {
+        let now = self.scene.now;
+        self.weather.clear();
+        self.observer.note(&self.scene, || "  !! the faults end".into());
+        let soon = now + self.setup.latency.1;
+        self.queue.hurry(|at, happening| match happening {
+            Happening::Arrive(_) | Happening::Reply { .. } => at.min(soon),
+            Happening::Resume { .. } | Happening::Start { .. } => at.min(now),
+            Happening::Wake { .. }
+            | Happening::GiveUp { .. }
+            | Happening::Host { .. }
+            | Happening::Hint { .. }
+            | Happening::Act(_)
+            | Happening::Heal
+            | Happening::Bound => at,
+        });
+        self.scene.healed = Some(now);
+        for node in 0..self.nodes.len() {
+            if self.setup.nodes[node].returns {
+                self.queue.push(now, Happening::Start { node });
+            }
+            self.listen(node);
+        }
+        self.observer.hear(&self.scene, &Fact::Healed);
+    }
+}

@@ -1,0 +1,197 @@
+//! The host on each node: its hooks, its jobs, and how it carries out what the machine wants.
+
+use std::time::Duration;
+
+use super::{Engine, HostStep};
+use crate::ids::{Epoch, JobId, LeaseName};
+use crate::job::JobRecord;
+use crate::machine::{Effect, HostInput, JobEnd};
+use crate::testkit::sim::coverage::Count;
+use crate::testkit::sim::plan::JobFate;
+use crate::testkit::sim::scene::{Fact, RightScene};
+use crate::time::Time;
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    plan: usize,
+    stopping: bool,
+    /// Was told to stop and pays no heed.
+    pub(super) deaf: bool,
+}
+
+impl Engine {
+    /// Carries out one effect.
+    pub(super) fn perform(&mut self, node: usize, local: Time, effect: Effect) {
+        self.show(node, &effect);
+        self.observer.hear(&self.scene, &Fact::Wants { node, effect: &effect });
+        match effect {
+            Effect::Call { id, call } => self.send(node, local, id, call),
+            Effect::Hold { .. } | Effect::Tell(_) => {}
+            Effect::Cancel { name, .. } => {
+                if name == LeaseName::node(&self.setup.nodes[node].id) {
+                    for (job, epoch) in self.runs(node) {
+                        self.stop(node, &job, epoch);
+                    }
+                }
+            }
+            Effect::Drop { name } => {
+                if name == LeaseName::node(&self.setup.nodes[node].id) {
+                    self.cut(node);
+                }
+            }
+            Effect::Prepare => self.host(self.setup.hooks.prepare, node, HostStep::Prepared),
+            Effect::Promote { .. } => {
+                let takes = self.setup.hooks.promote;
+                if let Some(process) = self.nodes[node].process.as_mut() {
+                    process.promoted_at = self.scene.now + takes;
+                }
+                self.host(takes, node, HostStep::Promoted);
+            }
+            Effect::Demote => {
+                let promoted_at = self.nodes[node].process.as_ref().map_or(Time::ZERO, |p| p.promoted_at);
+                let wait = promoted_at.since(self.scene.now);
+                self.host(wait + self.setup.hooks.demote, node, HostStep::Demoted);
+            }
+            Effect::Start { job } => self.begin(node, &job),
+            Effect::Stop { job, epoch, .. } => self.stop(node, &job, epoch),
+            Effect::Finish(finish) => {
+                if let Some(process) = self.nodes[node].process.as_mut() {
+                    process.finished = Some(finish);
+                }
+            }
+        }
+    }
+
+    /// Makes the scene show what an effect makes true.
+    fn show(&mut self, node: usize, effect: &Effect) {
+        let clock = self.nodes[node].clock;
+        let Some(scene) = self.scene.nodes[node].process.as_mut() else { return };
+        match effect {
+            Effect::Hold { lease, ends_at, .. } => {
+                let right = RightScene { lease: lease.clone(), until: clock.when(*ends_at) };
+                scene.rights.insert(lease.name.clone(), right);
+            }
+            Effect::Drop { name } => {
+                scene.rights.remove(name);
+                if *name == LeaseName::active() {
+                    scene.hosting = false;
+                }
+            }
+            Effect::Promote { .. } => scene.hosting = true,
+            Effect::Start { job } => {
+                scene.runs.insert((job.spec.id().clone(), job.epoch));
+            }
+            Effect::Call { .. }
+            | Effect::Cancel { .. }
+            | Effect::Prepare
+            | Effect::Demote
+            | Effect::Stop { .. }
+            | Effect::Tell(_)
+            | Effect::Finish(_) => {}
+        }
+    }
+
+    fn runs(&self, node: usize) -> Vec<(JobId, Epoch)> {
+        self.nodes[node].process.as_ref().map(|process| process.runs.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    fn begin(&mut self, node: usize, job: &JobRecord) {
+        let Some(plan) = self.setup.jobs.iter().position(|plan| plan.spec.id() == job.spec.id()) else { return };
+        let (id, epoch) = (job.spec.id().clone(), job.epoch);
+        if let Some(process) = self.nodes[node].process.as_mut() {
+            process.runs.insert((id.clone(), epoch), Run { plan, stopping: false, deaf: false });
+        }
+        self.observer.count(Count::Starts);
+        let (starting, end) = (self.setup.jobs[plan].starting, self.setup.jobs[plan].end);
+        self.host(starting, node, HostStep::Running { job: id.clone(), epoch });
+        match end {
+            JobFate::Never => {}
+            JobFate::Completes(after) => {
+                self.host(starting + after, node, HostStep::Ends { job: id, epoch, end: JobEnd::Completed });
+            }
+            JobFate::Breaks(after) => {
+                let end = JobEnd::Failed("it broke".into());
+                self.host(after, node, HostStep::Ends { job: id, epoch, end });
+            }
+        }
+    }
+
+    fn stop(&mut self, node: usize, job: &JobId, epoch: Epoch) {
+        let healed = self.scene.healed.is_some();
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        let Some(run) = process.runs.get_mut(&(job.clone(), epoch)).filter(|run| !run.stopping) else { return };
+        let plan = &self.setup.jobs[run.plan];
+        if plan.stubborn && !healed {
+            run.deaf = true;
+            return;
+        }
+        run.stopping = true;
+        let takes = plan.stopping;
+        self.host(takes, node, HostStep::Ends { job: job.clone(), epoch, end: JobEnd::Stopped });
+    }
+
+    /// The faults are over, so jobs heed what they were told.
+    pub(super) fn listen(&mut self, node: usize) {
+        for (job, epoch) in self.runs(node) {
+            let run = self.nodes[node].process.as_mut().and_then(|p| p.runs.get_mut(&(job.clone(), epoch)));
+            if run.is_some_and(|run| std::mem::take(&mut run.deaf)) {
+                self.stop(node, &job, epoch);
+            }
+        }
+    }
+
+    /// The node's right is over: nothing may run any more, whatever it is doing.
+    fn cut(&mut self, node: usize) {
+        let Some(scene) = self.scene.nodes[node].process.as_mut() else { return };
+        for (job, epoch) in std::mem::take(&mut scene.runs) {
+            self.observer.count(Count::Cuts);
+            self.observer.hear(&self.scene, &Fact::RunEnded { node, job: &job, epoch });
+            let after = self.rng.between(Duration::ZERO, Duration::from_millis(3));
+            self.host(after, node, HostStep::Ends { job, epoch, end: JobEnd::Stopped });
+        }
+    }
+
+    /// The host's work has come this far.
+    pub(super) fn host_step(&mut self, node: usize, life: u32, step: HostStep) {
+        if !self.is_life(node, life) {
+            return;
+        }
+        match step {
+            HostStep::Prepared => self.tell(node, HostInput::Prepared),
+            HostStep::Promoted => self.tell(node, HostInput::Promoted),
+            HostStep::Demoted => {
+                if let Some(scene) = self.scene.nodes[node].process.as_mut() {
+                    scene.hosting = false;
+                }
+                self.tell(node, HostInput::Demoted);
+            }
+            HostStep::Running { job, epoch } => {
+                let runs = |run: &Run| !run.stopping;
+                let process = self.nodes[node].process.as_ref();
+                if process.and_then(|p| p.runs.get(&(job.clone(), epoch))).is_some_and(runs) {
+                    self.tell(node, HostInput::JobRunning { job, epoch });
+                }
+            }
+            HostStep::Ends { job, epoch, end } => self.ends(node, job, epoch, end),
+        }
+    }
+
+    fn ends(&mut self, node: usize, job: JobId, epoch: Epoch, end: JobEnd) {
+        // After the faults no job breaks any more.
+        if matches!(end, JobEnd::Failed(_)) && self.scene.healed.is_some() {
+            return;
+        }
+        let key = (job, epoch);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        if process.runs.remove(&key).is_none() {
+            return;
+        }
+        if let Some(scene) = self.scene.nodes[node].process.as_mut() {
+            scene.runs.remove(&key);
+        }
+        let (job, epoch) = key;
+        self.observer.hear(&self.scene, &Fact::RunEnded { node, job: &job, epoch });
+        self.tell(node, HostInput::JobEnded { job, epoch, end });
+    }
+}

@@ -1,0 +1,403 @@
+//! The loop: takes the next happening, lets it happen, and tells the observer.
+
+mod acts;
+mod host;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::clock::LocalClock;
+use super::coverage::Count;
+use super::observer::Observer;
+use super::plan::{Act, Setup, Target, Weather};
+use super::queue::Queue;
+use super::rng::Rng;
+use super::scene::{Fact, Ledger, NodeScene, ProcessScene, Scene};
+use super::tamper::Tamper;
+use crate::ids::{Epoch, Incarnation, JobId, Member, Term};
+use crate::machine::{CallId, Config, Effect, Fault, Finish, HostInput, Input, JobEnd, Machine, Reply};
+use crate::memory::World;
+use crate::time::Time;
+
+pub(super) use wire::Rule;
+
+/// What is to happen at a moment. `life` tells for which start of the node's process; one that is gone by then misses it.
+#[derive(Debug)]
+enum Happening {
+    Wake { node: usize, life: u32 },
+    Arrive(Box<wire::Flight>),
+    Reply { node: usize, life: u32, id: CallId, answer: Box<Result<Reply, Fault>> },
+    GiveUp { node: usize, life: u32, id: CallId },
+    Host { node: usize, life: u32, step: HostStep },
+    Hint { node: usize, life: u32, hint: crate::machine::Hint },
+    Resume { node: usize, life: u32 },
+    Start { node: usize },
+    Act(Box<Act>),
+    Heal,
+    Bound,
+}
+
+/// How far the host's work has come.
+#[derive(Debug)]
+enum HostStep {
+    Prepared,
+    Promoted,
+    Demoted,
+    Running { job: JobId, epoch: Epoch },
+    Ends { job: JobId, epoch: Epoch, end: JobEnd },
+}
+
+/// One start of a node's process.
+struct Process {
+    machine: Machine,
+    life: u32,
+    /// When each open call was sent, by the node's clock.
+    open: BTreeMap<CallId, Time>,
+    /// The earliest wake-up that is in the queue.
+    wake_at: Option<Time>,
+    runs: BTreeMap<(JobId, Epoch), host::Run>,
+    promoted_at: Time,
+    /// What would have happened to it while it was paused.
+    missed: Vec<Happening>,
+    hints_due: [bool; 4],
+    told_maintenance: bool,
+    finished: Option<Finish>,
+}
+
+struct Node {
+    clock: LocalClock,
+    process: Option<Process>,
+    lives: u32,
+    left: bool,
+}
+
+/// The simulation itself.
+pub(super) struct Engine {
+    pub(super) scene: Scene,
+    pub(super) observer: Observer,
+    pub(super) setup: Setup,
+    /// Network rules that each apply once.
+    pub(super) rules: Vec<Rule>,
+    queue: Queue<Happening>,
+    nodes: Vec<Node>,
+    weather: Vec<(Option<usize>, Time, Weather)>,
+    rng: Rng,
+    tamper: Box<dyn Tamper>,
+    effects: Vec<Effect>,
+    submitted: Vec<usize>,
+    maintenance: std::collections::BTreeSet<crate::ids::NodeId>,
+    wishes: u32,
+    /// Inputs handled without time passing: more than a few thousand is a machine that spins.
+    spin: u32,
+}
+
+/// Where a simulation's true time starts: not at zero, so that code which takes zero for "never" is found out.
+pub(super) const DAWN: Time = Time::from_nanos(1_000_000_000_000);
+
+const MOST_AT_ONCE: u32 = 5_000;
+
+impl Engine {
+    pub(super) fn new(seed: u64, setup: Setup, tamper: Box<dyn Tamper>, observer: Observer) -> Self {
+        let clocks: Vec<LocalClock> = setup.nodes.iter().map(|plan| LocalClock::new(plan.origin, plan.ppm)).collect();
+        let node_scene = |(plan, clock): (&super::plan::NodePlan, &LocalClock)| NodeScene {
+            id: plan.id.clone(),
+            clock: *clock,
+            process: None,
+        };
+        let scene = Scene {
+            now: DAWN,
+            timing: setup.timing,
+            world: World::new(seed),
+            era: 0,
+            nodes: setup.nodes.iter().zip(&clocks).map(node_scene).collect(),
+            ledger: Ledger::default(),
+            healed: None,
+        };
+        let node = |clock| Node { clock, process: None, lives: 0, left: false };
+        let mut queue = Queue::new();
+        for (node, plan) in setup.nodes.iter().enumerate() {
+            if let Some(after) = plan.starts {
+                queue.push(DAWN + after, Happening::Start { node });
+            }
+        }
+        Self {
+            scene,
+            observer,
+            rules: Vec::new(),
+            queue,
+            nodes: clocks.into_iter().map(node).collect(),
+            weather: Vec::new(),
+            rng: Rng::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D)),
+            tamper,
+            effects: Vec::new(),
+            submitted: Vec::new(),
+            maintenance: std::collections::BTreeSet::new(),
+            wishes: 0,
+            spin: 0,
+            setup,
+        }
+    }
+
+    /// Lets everything up to `until` happen, unless an invariant breaks before.
+    pub(super) fn run_until(&mut self, until: Time) {
+        while !self.observer.is_broken() && self.queue.next_at().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        if !self.observer.is_broken() {
+            self.scene.now = self.scene.now.max(until);
+        }
+    }
+
+    /// When the next thing happens.
+    pub(super) fn next_at(&self) -> Option<Time> {
+        self.queue.next_at()
+    }
+
+    pub(super) fn schedule(&mut self, at: Time, act: Act) {
+        self.queue.push(at, Happening::Act(Box::new(act)));
+    }
+
+    pub(super) fn schedule_heal(&mut self, at: Time) {
+        self.queue.push(at, Happening::Heal);
+    }
+
+    pub(super) fn schedule_bound(&mut self, at: Time) {
+        self.queue.push(at, Happening::Bound);
+    }
+
+    /// Lets the next thing happen.
+    pub(super) fn step(&mut self) {
+        let Some((at, what)) = self.queue.pop() else { return };
+        if at > self.scene.now {
+            self.scene.now = at;
+            self.spin = 0;
+        }
+        if let Some(node) = self.absent(&what) {
+            if let Some(process) = self.nodes[node].process.as_mut() {
+                process.missed.push(what);
+            }
+            return;
+        }
+        match what {
+            Happening::Wake { node, life } => self.wake(node, life),
+            Happening::Arrive(flight) => self.arrive(*flight),
+            Happening::Reply { node, life, id, answer } => self.answer(node, life, id, *answer),
+            Happening::GiveUp { node, life, id } => self.answer(node, life, id, Err(Fault::Unknown)),
+            Happening::Host { node, life, step } => self.host_step(node, life, step),
+            Happening::Hint { node, life, hint } => self.hinted(node, life, hint),
+            Happening::Resume { node, life } => self.resume(node, life),
+            Happening::Start { node } => self.start(node),
+            Happening::Act(act) => self.act(*act),
+            Happening::Heal => self.heal(),
+            Happening::Bound => self.observer.hear(&self.scene, &Fact::Bound),
+        }
+    }
+
+    /// The node that this would happen to, if it is paused.
+    fn absent(&self, what: &Happening) -> Option<usize> {
+        let (node, life) = match what {
+            Happening::Wake { node, life }
+            | Happening::Reply { node, life, .. }
+            | Happening::GiveUp { node, life, .. }
+            | Happening::Host { node, life, .. }
+            | Happening::Hint { node, life, .. } => (*node, *life),
+            Happening::Arrive(_)
+            | Happening::Resume { .. }
+            | Happening::Start { .. }
+            | Happening::Act(_)
+            | Happening::Heal
+            | Happening::Bound => return None,
+        };
+        let paused = self.scene.process(node).is_some_and(|process| process.paused);
+        (paused && self.is_life(node, life)).then_some(node)
+    }
+
+    fn is_life(&self, node: usize, life: u32) -> bool {
+        self.nodes[node].process.as_ref().is_some_and(|process| process.life == life)
+    }
+
+    pub(super) fn machine(&self, node: usize) -> Option<&Machine> {
+        self.nodes[node].process.as_ref().map(|process| &process.machine)
+    }
+
+    /// Starts the node's process, unless it runs.
+    fn start(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() {
+            return;
+        }
+        let state = &mut self.nodes[node];
+        state.lives += 1;
+        state.left = false;
+        let life = state.lives;
+        // Incarnations in no order, so that nobody can rely on one.
+        let incarnation = Incarnation::from_u128(u128::from(self.rng.next()) << 32 | u128::from(life));
+        let member = Member::new(self.setup.nodes[node].id.clone(), incarnation);
+        let mut config = Config::new(member.clone(), self.setup.timing);
+        config.capacity = self.setup.nodes[node].capacity;
+        self.tamper.config(&mut config);
+        let machine = Machine::new(config);
+        let now = self.scene.now;
+        self.scene.nodes[node].process = Some(ProcessScene {
+            member,
+            era: self.scene.era,
+            paused: false,
+            awake_since: now,
+            role: machine.role(),
+            capacity: self.setup.nodes[node].capacity,
+            parked: false,
+            rights: BTreeMap::new(),
+            runs: std::collections::BTreeSet::new(),
+            hosting: false,
+        });
+        self.nodes[node].process = Some(Process {
+            machine,
+            life,
+            open: BTreeMap::new(),
+            wake_at: None,
+            runs: BTreeMap::new(),
+            promoted_at: now,
+            missed: Vec::new(),
+            hints_due: [false; 4],
+            told_maintenance: false,
+            finished: None,
+        });
+        if life > 1 {
+            self.observer.count(Count::Restarts);
+        }
+        self.park(node);
+        self.observer.hear(&self.scene, &Fact::Born { node });
+        self.feed(node, None, Input::Wake);
+    }
+
+    /// Ends the node's process, whatever it is doing.
+    fn end(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() {
+            self.observer.hear(&self.scene, &Fact::Dying { node });
+            self.nodes[node].process = None;
+            self.scene.nodes[node].process = None;
+        }
+    }
+
+    fn wake(&mut self, node: usize, life: u32) {
+        if !self.is_life(node, life) {
+            return;
+        }
+        let local = self.nodes[node].clock.at(self.scene.now);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        // A later one that an earlier one has overtaken.
+        if process.wake_at != Some(self.scene.now) {
+            return;
+        }
+        process.wake_at = None;
+        if process.machine.deadline().is_some_and(|due| due <= local) {
+            self.feed(node, None, Input::Wake);
+        } else {
+            self.arm(node);
+        }
+    }
+
+    /// Makes sure that the machine is woken when it wants to be.
+    fn arm(&mut self, node: usize) {
+        let state = &mut self.nodes[node];
+        let Some(process) = state.process.as_mut() else { return };
+        let Some(due) = process.machine.deadline() else { return };
+        let lateness = self.rng.between(Duration::ZERO, self.setup.lateness);
+        let at = state.clock.when(due).max(self.scene.now) + lateness;
+        if process.wake_at.is_none_or(|pending| at < pending) {
+            process.wake_at = Some(at);
+            self.queue.push(at, Happening::Wake { node, life: process.life });
+        }
+    }
+
+    /// Hands one input to the node's machine and carries out what it wants.
+    fn feed(&mut self, node: usize, waited: Option<Duration>, mut input: Input) {
+        let Some(member) = self.scene.process(node).map(|process| process.member.clone()) else { return };
+        self.tamper.input(&member, waited, &mut input);
+        self.observer.hear(&self.scene, &Fact::Told { node, input: &input });
+        let local = self.nodes[node].clock.at(self.scene.now);
+        let mut effects = std::mem::take(&mut self.effects);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        process.machine.handle(local, input, &mut effects);
+        let role = process.machine.role();
+        if let Some(scene) = self.scene.nodes[node].process.as_mut() {
+            scene.role = role;
+        }
+        for mut effect in effects.drain(..) {
+            self.tamper.effect(&member, &mut effect);
+            self.perform(node, local, effect);
+        }
+        self.effects = effects;
+        self.observer.hear(&self.scene, &Fact::Handled { node });
+        self.spin += 1;
+        if self.spin > MOST_AT_ONCE {
+            self.observer.break_law(
+                "progress",
+                &self.scene,
+                format!("{member} is woken again and again without time passing"),
+            );
+        }
+        if let Some(finish) = self.nodes[node].process.as_ref().and_then(|process| process.finished) {
+            self.finished(node, finish);
+            return;
+        }
+        self.arm(node);
+        self.nudge(node, local);
+    }
+
+    /// Wakes a copy of the machine before its time: it must not do anything about it.
+    fn nudge(&mut self, node: usize, local: Time) {
+        if self.rng.below(1000) >= self.setup.nudges {
+            return;
+        }
+        let Some(process) = self.nodes[node].process.as_ref() else { return };
+        if process.machine.deadline().is_none_or(|due| due <= local) {
+            return;
+        }
+        let mut effects = Vec::new();
+        process.machine.clone().handle(local, Input::Wake, &mut effects);
+        self.observer.count(Count::Nudges);
+        self.observer.hear(&self.scene, &Fact::Nudged { node, effects: &effects });
+    }
+
+    fn finished(&mut self, node: usize, finish: Finish) {
+        self.nodes[node].left = matches!(finish, Finish::Left);
+        self.observer.count(match finish {
+            Finish::Left => Count::Leaves,
+            Finish::NameTaken => Count::NamesTaken,
+            Finish::StoreChanged | Finish::Abandoned => Count::FailedClosed,
+        });
+        self.end(node);
+        // A supervisor starts a process again that did not end in good order.
+        if !matches!(finish, Finish::Left) {
+            let after = self.rng.millis(100, 3_000);
+            self.queue.push(self.scene.now + after, Happening::Start { node });
+        }
+    }
+
+    /// The nodes that a target means at this moment.
+    fn resolve(&self, target: Target) -> Option<usize> {
+        let runs = |node: &usize| self.scene.process(*node).map_or(0, |process| process.runs.len());
+        let of_role = |role| (0..self.nodes.len()).find(|n| self.scene.process(*n).is_some_and(|p| p.role == role));
+        match target {
+            Target::Node(node) => Some(node),
+            Target::Active => of_role(crate::heartbeat::Role::Active),
+            Target::Standby => of_role(crate::heartbeat::Role::Standby),
+            Target::Busiest => (0..self.nodes.len()).max_by_key(runs),
+        }
+    }
+
+    /// The highest term anybody was ever granted: what a prudent operator sets as the floor of a new store.
+    fn floor(&self) -> Term {
+        self.scene.ledger.highest()
+    }
+
+    fn host(&mut self, after: Duration, node: usize, step: HostStep) {
+        let Some(life) = self.nodes[node].process.as_ref().map(|process| process.life) else { return };
+        self.queue.push(self.scene.now + after, Happening::Host { node, life, step });
+    }
+
+    fn tell(&mut self, node: usize, input: HostInput) {
+        self.feed(node, None, Input::Host(input));
+    }
+}

@@ -1,0 +1,133 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Invariant;
+use crate::heartbeat::Role;
+use crate::ids::{LeaseName, Revision};
+use crate::job::{JobChange, JobRecord, Phase};
+use crate::testkit::sim::plan::Setup;
+use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
+
+/// By when everything has to be well again after the faults have ended (law 16).
+///
+/// - The last renewal of a node that is gone, or of an incarnation that was replaced, reached the store at the latest when the
+///   faults ended; so its leases lapse within one ttl. The active node's and its node's lapse side by side.
+/// - A candidate asks for the free lease when it is due to lapse, plus its place in line: at most one stagger for each node,
+///   and one more attempt if its call was still hanging: a call's deadline and a beat.
+/// - The new active node installs its fence, reads and promotes: two round trips, and the hooks' own time. The old one
+///   may first have to demote, if it was in the middle of stepping down.
+/// - It looks at the heartbeats, fences who is missing, seizes and places: a beat and four round trips. A node is missing when its
+///   heartbeat is that old, which on top of a lapsed lease is one ttl at most, and its lease has lapsed by then.
+/// - The owner reads, starts and reports: a beat without hints, and the job's own time to start. A job that is moved
+///   first takes its own time to stop, and so does a node that was losing its lease.
+/// - A job that had failed waits for its backoff: 32 beats at most after many failures, counted for those that failed.
+///
+/// Clocks may run slow by the drift, so all of it is stretched by that.
+pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
+    let timing = &setup.timing;
+    let nodes = u32::try_from(setup.nodes.len()).unwrap_or(u32::MAX);
+    let round_trip = setup.latency.1 * 2 + setup.lateness;
+    let hooks = setup.hooks.prepare + setup.hooks.promote + setup.hooks.demote * 2;
+    let starting = setup.jobs.iter().map(|job| job.starting).max().unwrap_or_default();
+    let stopping = setup.jobs.iter().map(|job| job.stopping).max().unwrap_or_default();
+    let elect = timing.ttl() + timing.stagger() * nodes + timing.call() + timing.beat();
+    let promote = hooks + round_trip * 4;
+    let fence = timing.missing() + timing.beat() * 2 + round_trip * 4;
+    let place = timing.beat() * 2 + round_trip * 4 + starting + stopping * 2;
+    let total = elect + promote + fence + place;
+    total + total * timing.drift_ppm() / 1_000_000
+}
+
+/// Liveness: once the faults have ended, the cluster is whole again within the [`bound`]: one active node, a standby if another
+/// node could be one, and every job that has room somewhere runs.
+#[derive(Default)]
+pub(super) struct Liveness {
+    failures: BTreeMap<String, u32>,
+}
+
+impl Invariant for Liveness {
+    fn name(&self) -> &'static str {
+        "liveness"
+    }
+
+    fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::Healed => {
+                self.failures.clear();
+                Ok(())
+            }
+            Fact::Bound => whole(scene),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn whole(scene: &Scene) -> Result<(), String> {
+    let up = || scene.nodes.iter().filter_map(|node| node.process.as_ref());
+    let fit = || up().filter(|process| !process.parked);
+    let of = |role: Role| up().filter(move |process| process.role == role).count();
+    let eligible = fit().count();
+    if eligible > 0 && of(Role::Active) != 1 {
+        return Err(format!("{} nodes are active, {eligible} could be", of(Role::Active)));
+    }
+    if eligible > 1 && of(Role::Standby) != 1 {
+        return Err(format!("{} nodes are standby beside the active one, {eligible} could be", of(Role::Standby)));
+    }
+    for process in up() {
+        if process.parked != (process.role == Role::Maintenance) {
+            return Err(format!(
+                "{} is {}, and meant to be in maintenance: {}",
+                process.member, process.role, process.parked
+            ));
+        }
+        if process.node_right(scene.now).is_none() {
+            return Err(format!("{} has no lease of its own", process.member));
+        }
+    }
+    if let Some(process) = up().find(|process| process.role == Role::Active)
+        && process.right(&LeaseName::active(), scene.now).is_none()
+    {
+        return Err(format!("{} is active without the right to", process.member));
+    }
+    jobs(scene).iter().try_for_each(|record| settled(scene, record, &fit().collect::<Vec<_>>()))
+}
+
+fn jobs(scene: &Scene) -> Vec<JobRecord> {
+    let changes = scene.world.changes(Revision::ZERO, 10_000).map(|c| c.changes).unwrap_or_default();
+    let records = changes.into_iter().filter_map(|change| match change {
+        JobChange::Put(record) => Some(record),
+        JobChange::Removed { .. } => None,
+    });
+    records.collect()
+}
+
+/// The job runs where the store says, or there is nothing it could do.
+fn settled(scene: &Scene, record: &JobRecord, fit: &[&ProcessScene]) -> Result<(), String> {
+    let id = record.spec.id();
+    let mut processes = scene.nodes.iter().filter_map(|node| node.process.as_ref());
+    match (&record.owner, record.phase) {
+        _ if record.retiring => Err(format!("{id} was removed and is still there, with {:?}", record.owner)),
+        (None, Phase::Completed) => Ok(()),
+        // Its time has not come: it had failed, and waits.
+        (None, Phase::Failed) if record.failures > 2 => Ok(()),
+        (Some(owner), _) => {
+            let runs = processes.any(|p| p.member == *owner && p.runs.contains(&(id.clone(), record.epoch)));
+            // A completion may be on its way.
+            if runs || record.phase == Phase::Running {
+                Ok(())
+            } else {
+                Err(format!("{id} is {}'s and does not run", owner))
+            }
+        }
+        (None, _) => {
+            let records = jobs(scene);
+            let load = |p: &ProcessScene| -> u32 {
+                records.iter().filter(|r| r.owner.as_ref() == Some(&p.member)).map(|r| r.spec.weight()).sum()
+            };
+            match fit.iter().find(|p| p.capacity >= load(p) + record.spec.weight()) {
+                Some(p) => Err(format!("{id} is {} although {} has room for it", record.phase, p.member)),
+                None => Ok(()),
+            }
+        }
+    }
+}

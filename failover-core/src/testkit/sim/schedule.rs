@@ -1,0 +1,176 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::plan::{Act, Hints, HookPlan, JobFate, JobPlan, NodePlan, Setup, Target, Weather};
+use super::rng::Rng;
+use crate::ids::{JobId, NodeId};
+use crate::job::JobSpec;
+use crate::machine::{Command, Switch};
+use crate::timing::Timing;
+
+const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Everything that befalls one simulated cluster, drawn from a seed: the same seed gives the same schedule, for ever.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub(super) seed: u64,
+    pub(super) setup: Setup,
+    /// In order of time.
+    pub(super) acts: Vec<(Duration, Act)>,
+    /// When the faults end.
+    pub(super) heals: Duration,
+}
+
+impl Schedule {
+    /// Draws the schedule of this seed.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let rng = &mut rng;
+        let heals = rng.millis(6_000, 22_000);
+        let setup = Setup {
+            timing: Timing::default(),
+            nodes: nodes(rng),
+            jobs: jobs(rng),
+            latency: (Duration::from_millis(1), rng.millis(2, 40)),
+            lateness: if rng.percent(50) { Duration::ZERO } else { rng.millis(0, 5) },
+            hints: hints(rng),
+            hooks: HookPlan { prepare: hook(rng), promote: hook(rng), demote: hook(rng) },
+            nudges: 10,
+        };
+        let mut acts = Vec::new();
+        for (i, _) in setup.jobs.iter().enumerate() {
+            let at = if rng.percent(70) { rng.millis(0, 1_000) } else { rng.between(Duration::ZERO, heals) };
+            acts.push((at, Act::Submit(i)));
+            if rng.percent(8) {
+                acts.push((rng.between(at, heals), Act::Remove(i)));
+            }
+        }
+        let wipes = rng.percent(4);
+        for _ in 0..rng.below(9) {
+            // Most of it after the cluster has formed, some of it while it forms.
+            let from = if rng.percent(85) { Duration::from_millis(2_500) } else { Duration::ZERO };
+            acts.push((rng.between(from, heals), act(rng, &setup.nodes, heals)));
+        }
+        if wipes {
+            acts.push((rng.between(Duration::from_secs(2), heals), Act::Wipe));
+        }
+        acts.sort_by_key(|(at, _)| *at);
+        Self { seed, setup, acts, heals }
+    }
+
+    /// The seed it was drawn from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
+    let count = 2 + rng.index(4);
+    let keeper = rng.index(count);
+    let plan = |(i, name): (usize, &&str)| NodePlan {
+        id: NodeId::new(name).unwrap_or_else(|e| unreachable!("{e}")),
+        origin: rng.below(1_000_000_000_000),
+        ppm: match rng.below(4) {
+            0 => -50_000,
+            1 => 50_000,
+            _ => i32::try_from(rng.below(100_001)).unwrap_or(0) - 50_000,
+        },
+        capacity: if rng.percent(60) { 50 } else { 1 + u32::try_from(rng.below(6)).unwrap_or(0) },
+        starts: Some(if rng.percent(80) { rng.millis(0, 1_000) } else { rng.millis(0, 9_000) }),
+        returns: i == keeper || rng.percent(80),
+    };
+    NODES.iter().take(count).enumerate().map(plan).collect()
+}
+
+fn jobs(rng: &mut Rng) -> Vec<JobPlan> {
+    let count = rng.below(7);
+    let plan = |i: u64| {
+        let id = JobId::new(format!("job-{i}")).unwrap_or_else(|e| unreachable!("{e}"));
+        let weight = if rng.percent(75) { 1 } else { 1 + u32::try_from(rng.below(4)).unwrap_or(0) };
+        let spec = JobSpec::new(id, "").and_then(|spec| spec.with_weight(weight));
+        JobPlan {
+            spec: spec.unwrap_or_else(|e| unreachable!("{e}")),
+            starting: if rng.percent(70) { rng.millis(0, 50) } else { rng.millis(0, 3_000) },
+            stopping: if rng.percent(70) { rng.millis(0, 300) } else { rng.millis(0, 4_000) },
+            end: match rng.below(10) {
+                0 => JobFate::Completes(rng.millis(100, 12_000)),
+                1 => JobFate::Breaks(rng.millis(10, 8_000)),
+                _ => JobFate::Never,
+            },
+            stubborn: rng.percent(12),
+        }
+    };
+    (0..count).map(plan).collect()
+}
+
+fn hook(rng: &mut Rng) -> Duration {
+    match rng.below(10) {
+        0..7 => rng.millis(0, 40),
+        7..9 => rng.millis(0, 800),
+        _ => rng.millis(0, 5_000),
+    }
+}
+
+fn hints(rng: &mut Rng) -> Hints {
+    match rng.below(4) {
+        0 => Hints::Never,
+        1 => Hints::Within(rng.millis(100, 3_000), 0),
+        2 => Hints::Within(Duration::from_millis(20), 0),
+        _ => Hints::Within(Duration::from_millis(20), 30),
+    }
+}
+
+fn target(rng: &mut Rng, nodes: &[NodePlan]) -> Target {
+    match rng.below(10) {
+        0..4 => Target::Active,
+        4 => Target::Standby,
+        5 => Target::Busiest,
+        _ => Target::Node(rng.index(nodes.len())),
+    }
+}
+
+fn weather(rng: &mut Rng) -> Weather {
+    match rng.below(6) {
+        0 | 1 => Weather::Slow(if rng.percent(50) { rng.millis(50, 1_200) } else { rng.millis(500, 6_000) }),
+        2 | 3 => Weather::Lossy { requests: rng.below(60), replies: rng.below(80) },
+        4 => Weather::Refusing,
+        _ => Weather::Hanging { applied: rng.below(101) },
+    }
+}
+
+fn act(rng: &mut Rng, nodes: &[NodePlan], heals: Duration) -> Act {
+    match rng.below(100) {
+        0..22 => {
+            let back =
+                rng.percent(80).then(|| if rng.percent(50) { rng.millis(5, 500) } else { rng.millis(500, 9_000) });
+            Act::Crash(target(rng, nodes), back)
+        }
+        22..42 => {
+            let most = if rng.percent(40) { 4_000 } else { 10_000 };
+            Act::Pause(target(rng, nodes), rng.millis(100, most))
+        }
+        42..66 => {
+            let whom = rng.percent(65).then(|| target(rng, nodes));
+            Act::Weather(whom, rng.millis(300, 9_000).min(heals), weather(rng))
+        }
+        66..70 => Act::RestartStore(rng.millis(20, 3_000)),
+        70..82 => Act::Switchover(match rng.below(8) {
+            0..3 => None,
+            3 => Some(NodeId::new("nobody").unwrap_or_else(|e| unreachable!("{e}"))),
+            _ => Some(nodes[rng.index(nodes.len())].id.clone()),
+        }),
+        82..89 => {
+            let mut roster: Vec<NodeId> = nodes.iter().map(|n| n.id.clone()).collect();
+            rng.shuffle(&mut roster);
+            roster.truncate(rng.index(nodes.len() + 1));
+            let mut maintenance = BTreeSet::new();
+            if rng.percent(50) {
+                maintenance.insert(nodes[rng.index(nodes.len())].id.clone());
+            }
+            Act::Settings { roster, maintenance }
+        }
+        89..93 => Act::Command(target(rng, nodes), Command::Maintenance(Switch::On)),
+        93..96 => Act::Command(Target::Node(rng.index(nodes.len())), Command::Maintenance(Switch::Off)),
+        _ => Act::Command(target(rng, nodes), Command::Leave),
+    }
+}

@@ -34,7 +34,7 @@ pub trait RoleHooks: Send + Sync {
     async fn promote(&self, _right: Right) {}
 
     /// Stop to act as the active node. The lease is given to another only after this has returned (law 8), so return when nothing runs any
-    /// more. Its future is dropped after one lease ttl; by then the right is over in any case.
+    /// more. One that has not returned a whole ttl after the right ended is dropped where it stands.
     async fn demote(&self) {}
 }
 
@@ -74,15 +74,17 @@ enum Hook {
 pub(crate) struct Hooks {
     host: Arc<dyn RoleHooks>,
     clock: Arc<dyn Clock>,
-    longest_demote: Duration,
+    ttl: Duration,
     outbox: Outbox,
+    /// Whether the right of the last promotion is over.
+    over: bool,
     waiting: VecDeque<Hook>,
     running: Option<(HookKind, CancellationToken)>,
 }
 
 impl Hooks {
     pub(crate) fn new(host: Arc<dyn RoleHooks>, clock: Arc<dyn Clock>, ttl: Duration, outbox: Outbox) -> Self {
-        Self { host, clock, longest_demote: ttl, outbox, waiting: VecDeque::new(), running: None }
+        Self { host, clock, ttl, outbox, over: true, waiting: VecDeque::new(), running: None }
     }
 
     pub(crate) fn prepare(&mut self, tasks: &mut JoinSet<()>) {
@@ -90,6 +92,7 @@ impl Hooks {
     }
 
     pub(crate) fn promote(&mut self, right: Option<Right>, tasks: &mut JoinSet<()>) {
+        self.over = false;
         self.add(Hook::Promote(right), tasks);
     }
 
@@ -97,9 +100,10 @@ impl Hooks {
         self.add(Hook::Demote, tasks);
     }
 
-    /// The right to act is over: a `promote` that still runs is dropped where it stands.
-    pub(crate) fn cut(&self) {
-        if let Some((HookKind::Promote, cut)) = &self.running {
+    /// The right to act is over: a `promote` that still runs is dropped where it stands, a `demote` has one more ttl.
+    pub(crate) fn cut(&mut self) {
+        self.over = true;
+        if let Some((HookKind::Promote | HookKind::Demote, cut)) = &self.running {
             cut.cancel();
         }
     }
@@ -122,8 +126,10 @@ impl Hooks {
         let Some(hook) = self.waiting.pop_front() else { return };
         let cut = CancellationToken::new();
         let (host, clock, outbox) = (self.host.clone(), self.clock.clone(), self.outbox.clone());
-        let longest_demote = self.longest_demote;
-        let kind = hook.kind();
+        let (kind, ttl) = (hook.kind(), self.ttl);
+        if self.over && kind == HookKind::Demote {
+            cut.cancel();
+        }
         self.running = Some((kind, cut.clone()));
         tasks.spawn(async move {
             match hook {
@@ -136,12 +142,13 @@ impl Hooks {
                 }
                 Hook::Promote(_) => warn!("the right ended before the promote hook could run, so it was left out"),
                 Hook::Demote => {
-                    let end = clock.now() + longest_demote;
+                    let too_late = async {
+                        cut.cancelled().await;
+                        clock.sleep_until(clock.now() + ttl).await;
+                    };
                     tokio::select! {
                         () = guarded(kind, host.demote()) => {}
-                        () = clock.sleep_until(end) => {
-                            warn!("the demote hook has not returned for a whole lease ttl and was cut off");
-                        }
+                        () = too_late => warn!("the demote hook still ran a whole ttl after the right ended and was cut off"),
                     }
                 }
             }

@@ -70,7 +70,7 @@ pub struct Unruly {
     next: Mutex<VecDeque<(&'static str, Mishap)>>,
     always: Mutex<Option<Mishap>>,
     go: Notify,
-    log: Mutex<Vec<&'static str>>,
+    log: Mutex<Vec<(&'static str, LeaseName)>>,
 }
 
 impl Unruly {
@@ -96,11 +96,22 @@ impl Unruly {
 
     /// How often this operation was called.
     pub fn calls(&self, operation: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|called| **called == operation).count()
+        self.log.lock().unwrap().iter().filter(|(called, _)| *called == operation).count()
     }
 
-    async fn call<T>(&self, operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        self.log.lock().unwrap().push(operation);
+    /// How often it was called for this lease.
+    pub fn calls_of(&self, operation: &str, name: &str) -> usize {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|(called, of)| *called == operation && of.as_str() == name).count()
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        name: &LeaseName,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.log.lock().unwrap().push((operation, name.clone()));
         let always = *self.always.lock().unwrap();
         let mishap = always.or_else(|| {
             let mut next = self.next.lock().unwrap();
@@ -127,19 +138,19 @@ impl Unruly {
 #[async_trait]
 impl LeaseManager for Unruly {
     async fn acquire(&self, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
-        self.call("acquire", self.inner.acquire(name, member, ttl)).await
+        self.call("acquire", name, self.inner.acquire(name, member, ttl)).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Renewed> {
-        self.call("renew", self.inner.renew(lease)).await
+        self.call("renew", &lease.name, self.inner.renew(lease)).await
     }
 
     async fn release(&self, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
-        self.call("release", self.inner.release(lease, successor)).await
+        self.call("release", &lease.name, self.inner.release(lease, successor)).await
     }
 
     async fn current(&self, name: &LeaseName) -> Result<LeaseView> {
-        self.call("current", self.inner.current(name)).await
+        self.call("current", name, self.inner.current(name)).await
     }
 
     async fn raise_floor(&self, floor: Term) -> Result<()> {

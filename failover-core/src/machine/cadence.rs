@@ -173,7 +173,7 @@ impl Machine {
         term: Term,
         out: &mut Vec<Effect>,
     ) {
-        let open = self.calls.is_open(|p| *p == purpose);
+        let open = self.rests(&purpose);
         let Some(round) = self.cadence.round(&purpose).filter(|round| !open && now >= round.due) else { return };
         round.last = Some(now);
         round.due = now + beat;
@@ -199,6 +199,11 @@ impl Machine {
         self.call(now, purpose, call, out);
     }
 
+    /// Whether a round has to wait: for the outcome of the last one, or because a beat would bring back what is being removed.
+    fn rests(&self, purpose: &Purpose) -> bool {
+        self.calls.is_open(|open| open == purpose) || (*purpose == Purpose::Beat && self.is_forgetting())
+    }
+
     pub(super) fn reading_deadline(&self) -> Option<Time> {
         // `is_member` without the clock: if the right has ended, that is a deadline of its own.
         let is_member = !self.forgotten && self.node.term().is_some() && !matches!(self.stage, Stage::Joining);
@@ -208,7 +213,7 @@ impl Machine {
         let c = &self.cadence;
         let rounds =
             [(Purpose::Beat, c.beat), (Purpose::Look, c.look), (Purpose::Feed, c.feed), (Purpose::Control, c.control)];
-        rounds.into_iter().filter(|(p, _)| !self.calls.is_open(|open| open == p)).map(|(_, round)| round.due).min()
+        rounds.into_iter().filter(|(p, _)| !self.rests(p)).map(|(_, round)| round.due).min()
     }
 
     /// Takes in how a beat or a read came out.

@@ -53,7 +53,7 @@ impl Machine {
             Stage::Isolated | Stage::Condemned => {
                 self.stop_leading(now, trigger, reason, out);
                 self.take_role(Role::Inactive, reason, out);
-                if let Some(term) = self.node.term() {
+                if let Some(term) = self.node.uncancelled() {
                     self.tell_lost(self.node.claim.name().as_str(), term, reason, out);
                 }
                 self.node.cancel(reason, out);
@@ -256,13 +256,21 @@ impl Machine {
         if self.forgotten {
             self.node.drop_right(Reason::LeaveAsked, out);
             self.node.claim.release(now, None);
-        } else if !self.calls.is_open(|p| matches!(p, Purpose::Forget | Purpose::Beat))
-            && self.forget_at.is_none_or(|at| now >= at)
-        {
+        } else if self.may_forget() && self.forget_at.is_none_or(|at| now >= at) {
             self.forget_at = None;
             let member = self.config.member.clone();
             self.call(now, Purpose::Forget, Call::Forget(member), out);
         }
+    }
+
+    /// Whether its heartbeat can be removed: a beat that is under way would bring it back.
+    pub(super) fn may_forget(&self) -> bool {
+        !self.calls.is_open(|p| matches!(p, Purpose::Forget | Purpose::Beat))
+    }
+
+    /// Whether its heartbeat is being removed, so that no other may follow it.
+    pub(super) fn is_forgetting(&self) -> bool {
+        self.stage == Stage::Leaving && (self.forget_at.is_some() || self.calls.is_open(|p| *p == Purpose::Forget))
     }
 
     pub(super) fn on_forgotten(&mut self, outcome: &Result<Reply, Fault>, retry_at: Time) {

@@ -211,7 +211,7 @@ impl Machine {
             steward,
             self.patience_until,
             self.wishes.deadline().filter(|_| self.stage == Stage::Active),
-            self.forget_at.filter(|_| self.stage == Stage::Leaving),
+            self.forget_at.filter(|_| self.stage == Stage::Leaving && self.may_forget()),
         ];
         due.into_iter().flatten().min()
     }
@@ -354,6 +354,7 @@ impl Machine {
 
     /// Does the active node's duties.
     fn steer(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.grant_wish(now, out);
         let own_capacity = self.may_place_here(now).then_some(self.config.capacity);
         let fences_open = self.fences_open();
         let Some(steward) = &mut self.steward else { return };
@@ -381,7 +382,6 @@ impl Machine {
         for (purpose, call) in calls {
             self.call(now, purpose, call, out);
         }
-        self.grant_wish(now, out);
     }
 }
 

@@ -95,6 +95,11 @@ impl Peers {
         signs
     }
 
+    /// Whether the node says that it takes no part: set so by its own host, which the cluster's settings do not tell.
+    pub(super) fn is_in_maintenance(&self, node: &NodeId) -> bool {
+        self.seen.get(node).is_some_and(|peer| !peer.missing && peer.news.role == Role::Maintenance)
+    }
+
     /// When the next node that is not missing would become so if it were silent from now on.
     pub(super) fn next_overdue(&self, timing: &Timing) -> Option<Time> {
         self.seen.values().filter(|peer| !peer.missing).map(|peer| peer.beaten_at + timing.missing()).min()

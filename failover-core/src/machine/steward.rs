@@ -123,7 +123,7 @@ impl Steward {
             mirror: sight.mirror,
             places: self.places(sight),
             is_dead: &|owner| fencing.is_dead(owner),
-            must_vacate: &|node| sight.roster.in_maintenance(node),
+            must_vacate: &|node| sight.roster.in_maintenance(node) || sight.peers.is_in_maintenance(node),
             should_vacate: self.vacate.as_ref(),
             backoff: self.timing.beat(),
             most: MAX_BATCH,

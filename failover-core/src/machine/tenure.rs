@@ -36,6 +36,14 @@ impl Tenure {
         }
     }
 
+    /// The term of the right whose end the host was not told of yet.
+    pub(super) fn uncancelled(&self) -> Option<Term> {
+        match self.published {
+            Published::Right(term) => Some(term),
+            Published::Nothing | Published::Cancelled(_) => None,
+        }
+    }
+
     pub(super) fn publish(&mut self, lease: Lease, stop_at: Time, ends_at: Time, out: &mut Vec<Effect>) {
         // Once cancelled, work under it is stopping; a longer right gives it more time for that, not a new beginning.
         if !matches!(self.published, Published::Cancelled(term) if term == lease.term) {

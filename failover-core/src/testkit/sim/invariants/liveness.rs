@@ -89,6 +89,10 @@ fn whole(scene: &Scene) -> Result<(), String> {
     {
         return Err(format!("{} is active without the right to", process.member));
     }
+    if eligible == 0 {
+        // Nobody decides, so nothing moves.
+        return Ok(());
+    }
     jobs(scene).iter().try_for_each(|record| settled(scene, record, &fit().collect::<Vec<_>>()))
 }
 

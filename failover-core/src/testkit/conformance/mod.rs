@@ -14,6 +14,7 @@ pub mod state;
 mod kit;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -276,35 +277,48 @@ macro_rules! __clause_module {
             $(
                 #[test]
                 fn $clause() {
-                    $crate::testkit::conformance::run(concat!(stringify!($group), "::", stringify!($clause)), async {
-                        let fixture = $fixture;
-                        $crate::testkit::conformance::$group::$clause(&fixture).await;
-                    });
+                    // Boxed and called by name, so that the code of the clauses is compiled once and not for each backend.
+                    $crate::testkit::conformance::run(
+                        concat!(stringify!($group), "::", stringify!($clause)),
+                        Box::pin(async { Box::new($fixture) as Box<dyn $crate::testkit::conformance::Fixture> }),
+                    );
                 }
             )*
         }
     };
 }
 
-macro_rules! clause_names {
+/// One clause, to be run on one fixture.
+type Clause = for<'a> fn(&'a dyn Fixture) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+macro_rules! clause_table {
     (() $($group:ident { $($clause:ident)* })*) => {
         /// The names of all clauses, with their module.
         pub const CLAUSES: &[&str] = &[$($(concat!(stringify!($group), "::", stringify!($clause)),)*)*];
+
+        const TABLE: &[Clause] = &[$($(|fixture| Box::pin($group::$clause(fixture)),)*)*];
     };
 }
-crate::__clauses! { clause_names, () }
+crate::__clauses! { clause_table, () }
 
 /// How long a clause may take before it counts as hung: far more than any needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Runs one clause to its end on a runtime of its own, with several threads, so that concurrent calls really are.
+/// Runs one clause to its end, on a fresh fixture and a runtime of its own, with several threads, so that concurrent calls
+/// really are.
 ///
 /// # Panics
-/// If the clause is broken, or hangs.
-pub fn run(clause: &str, body: impl Future<Output = ()>) {
+/// If the clause is broken, or hangs, or there is none of this name.
+pub fn run(clause: &str, fixture: Pin<Box<dyn Future<Output = Box<dyn Fixture>>>>) {
+    let named = CLAUSES.iter().zip(TABLE).find(|(name, _)| **name == clause);
+    let Some((_, body)) = named else { panic!("there is no clause {clause}") };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|e| panic!("no runtime for a test: {e}"));
-    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, body).await });
+    let whole = async {
+        let fixture = fixture.await;
+        body(&*fixture).await;
+    };
+    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, whole).await });
     // A call that hangs on a thread of its own must not keep the test from ending.
     runtime.shutdown_background();
     assert!(done.is_ok(), "{clause}: not finished after {PATIENCE:?}");

@@ -150,6 +150,73 @@ fn another_process_is_told_of_a_change_by_an_event() {
     assert!(took[ROUNDS / 2] < Duration::from_millis(400), "there and back, two hints each: {took:?}");
 }
 
+/// In a user namespace of its own, which may start no inotify instance.
+#[test]
+fn without_inotify_changes_are_polled_for() {
+    const SELF: &str = "without_inotify_changes_are_polled_for";
+    if let Some((path, _)) = who() {
+        std::fs::write("/proc/sys/user/max_inotify_instances", "0").expect("the namespace's own limit");
+        common::runtime().block_on(async {
+            let (one, two, clock) = (open(&path).await, open(&path).await, SystemClock::new());
+            let mut took = Vec::new();
+            for round in 0..7 {
+                one.put(&key(&format!("a/{round}")), b"", Expect::Absent, None).await.unwrap();
+                let written = clock.now();
+                StateStore::changed(&two, &key("a")).await.unwrap();
+                took.push(clock.now().since(written));
+            }
+            took.sort_unstable();
+            assert!(took[3] < Duration::from_millis(300), "every 50 ms, not once a second: {took:?}");
+        });
+        return;
+    }
+    let place = Place::new();
+    let output = common::child_that_mounts(SELF, &format!("{},0", place.path().display())).output();
+    common::said(&output.expect("`unshare` is there (package util-linux)"), "");
+}
+
+#[test]
+fn a_process_killed_while_it_writes_holds_nobody_up_and_leaves_nothing_half_written() {
+    const SELF: &str = "a_process_killed_while_it_writes_holds_nobody_up_and_leaves_nothing_half_written";
+    if let Some((path, number)) = who() {
+        common::runtime().block_on(async {
+            let (store, me) = (open(&path).await, member(&format!("n{number}"), number));
+            for seq in 1.. {
+                store.put(&key("test/big"), &vec![1; 64 * 1024], Expect::Any, None).await.unwrap();
+                store.beat(&beat(&me, seq, 0)).await.unwrap();
+            }
+        });
+        return;
+    }
+    let place = Place::new();
+    common::runtime().block_on(async {
+        let store = open(&place.path()).await;
+        let lease = granted(&store, "active", &member("a", 99), LONG).await;
+        for number in 0..6 {
+            let part = format!("{},{number}", place.path().display());
+            let mut child = common::child(SELF, &part).stdout(Stdio::null()).spawn().expect("it runs");
+            let node = common::node(&format!("n{number}"));
+            // It writes; when exactly it dies is left to chance.
+            while !store
+                .sightings()
+                .await
+                .unwrap()
+                .iter()
+                .any(|s| s.heartbeat.member.node == node && s.heartbeat.seq > 2)
+            {
+                tokio::time::sleep(Duration::from_millis(7)).await;
+            }
+            child.kill().expect("SIGKILL");
+            child.wait().expect("it is gone");
+            let renewed = tokio::time::timeout(Duration::from_secs(5), store.renew(&lease)).await;
+            assert_eq!(renewed.expect("nobody is in the way").unwrap(), failover_core::lease::Renewed::Extended);
+        }
+        let mut host = place.host().await;
+        let sound: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut host).await.unwrap();
+        assert_eq!(sound, "ok");
+    });
+}
+
 #[tokio::test]
 async fn each_handle_is_told_of_what_the_other_changes_and_of_nothing_twice() {
     let place = Place::new();

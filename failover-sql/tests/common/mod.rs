@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection
 use tempfile::TempDir;
 
 /// For leases that must not lapse while a test runs.
-pub const LONG: Duration = Duration::from_secs(3600);
+pub const LONG: Duration = Duration::from_hours(1);
 
 /// A directory with the path of a database in it, which is not made yet.
 pub struct Place(TempDir);
@@ -96,8 +96,15 @@ pub fn key(key: &str) -> StateKey {
 }
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
-    let (ready, leaving, lead, labels) = (true, false, None, std::collections::BTreeMap::new());
-    let news = News { role: Role::Inactive, load, capacity: 10, ready, leaving, lead, labels };
+    let news = News {
+        role: Role::Inactive,
+        load,
+        capacity: 10,
+        ready: true,
+        leaving: false,
+        lead: None,
+        labels: std::collections::BTreeMap::new(),
+    };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 
@@ -141,6 +148,7 @@ pub fn said(output: &Output, mark: &str) -> Vec<String> {
 }
 
 /// Runs a mount command, inside [`child_that_mounts`].
+#[track_caller]
 pub fn mount(args: &[&str]) {
     let done = Command::new("mount").args(args).status().expect("`mount` is there (package mount)");
     assert!(done.success(), "mount {args:?} failed: the test needs user namespaces, or root");

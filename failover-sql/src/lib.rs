@@ -134,3 +134,8 @@ mod tests {
         }
     }
 }
+
+/// The README's example is compiled and run like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

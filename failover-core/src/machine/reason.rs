@@ -36,7 +36,6 @@ reasons! {
     StoreReplaced => "the store was wiped, restored or replaced, so nothing it says counts until an operator has looked",
     StoppedForGood => "everything has stopped, and the store is not the one it was",
     NewerFormat => "the store holds records of a newer format, so this older node stands back",
-    NodeHeldStill => "nothing changes: this was expected here",
 
     // Roles.
     Appointed => "the active node appointed it standby",
@@ -51,10 +50,8 @@ reasons! {
     MaintenanceOn => "it was set to maintenance",
     MaintenanceOff => "its maintenance is over",
     FirstInLine => "it is the first in line that is alive",
-    NoneInLine => "no other node could take over",
 
     // Jobs.
-    Assigned => "the active node placed the job here",
     HostStarted => "the host says that it runs",
     HostCompleted => "the host says that it is done",
     HostFailed => "the host says that it broke",
@@ -66,7 +63,6 @@ reasons! {
 
     // Others.
     HeartbeatOverdue => "its last heartbeat is too old by the store's clock",
-    NeverSeen => "it owns a job but sends no heartbeats",
     HeartbeatBack => "its heartbeats are back",
     LeaseTaken => "its lease had lapsed and was taken, so its jobs may move",
     Superseded => "a later incarnation holds its lease, so the right of the earlier one has ended",

@@ -288,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn the_drawn_table_is_the_real_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ARCHITECTURE.md");
+        let (begin, end) = ("<!-- transitions -->\n", "<!-- /transitions -->");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = text.split_once(begin).unwrap();
+        let (drawn, after) = rest.split_once(end).unwrap();
+        if std::env::var_os("FAILOVER_REWRITE").is_some() {
+            std::fs::write(path, format!("{before}{begin}{}{end}{after}", render())).unwrap();
+        } else {
+            assert_eq!(drawn, render(), "redraw it with FAILOVER_REWRITE=1");
+        }
+    }
+
+    #[test]
     fn no_transition_leads_to_where_it_came_from() {
         for stage in Stage::ALL {
             assert!(Trigger::ALL.iter().all(|t| next(stage, *t).is_none_or(|(to, _)| to != stage)), "{stage:?}");

@@ -98,7 +98,9 @@ impl HeartbeatStore for Mutant {
     async fn sightings(&self) -> Result<Vec<Sighting>> {
         let mut sightings = self.store().sightings().await?;
         if self.is(Bug::AgeOverstated) {
-            sightings.iter_mut().for_each(|sighting| sighting.age += Duration::from_nanos(1));
+            for sighting in &mut sightings {
+                sighting.age += Duration::from_nanos(1);
+            }
         }
         Ok(sightings)
     }

@@ -91,13 +91,13 @@ struct Seeded {
 
 impl Seeded {
     fn draw(&mut self) -> Option<Fault> {
-        let hit = self.number() % self.one_in == 0;
+        let hit = self.number().is_multiple_of(self.one_in);
         let which = self.number() % self.faults.len() as u64;
         let fault = self.faults.get(usize::try_from(which).ok()?)?;
         hit.then_some(*fault)
     }
 
-    /// SplitMix64 (Steele, Lea, Flood, 2014): small, and the same everywhere.
+    /// `SplitMix64` (Steele, Lea, Flood, 2014): small, and the same everywhere.
     fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

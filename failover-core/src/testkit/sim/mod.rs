@@ -40,6 +40,7 @@ mod report;
 mod rng;
 mod scene;
 mod schedule;
+pub mod script;
 mod store;
 mod tamper;
 mod trace;

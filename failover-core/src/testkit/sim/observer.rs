@@ -28,6 +28,8 @@ pub(super) struct Observer {
     pub(super) coverage: Coverage,
     /// How things went, line by line; nothing if nobody wants to know.
     pub(super) trace: Option<Vec<String>>,
+    /// Every effect that a scenario shows, if it is one.
+    pub(super) heard: Option<Vec<(Time, usize, Effect)>>,
     digest: DefaultHasher,
     last_active: Option<Member>,
 }
@@ -39,6 +41,7 @@ impl Observer {
             broken: None,
             coverage: Coverage::default(),
             trace: traced.then(Vec::new),
+            heard: None,
             digest: DefaultHasher::new(),
             last_active: None,
         }
@@ -64,6 +67,9 @@ impl Observer {
             && let Some(line) = trace::line(scene, fact)
         {
             self.note(scene, || line);
+        }
+        if let (Some(heard), Fact::Wants { node, effect }) = (&mut self.heard, fact) {
+            heard.push((scene.now, *node, (*effect).clone()));
         }
         self.tally(fact);
         if self.broken.is_some() {

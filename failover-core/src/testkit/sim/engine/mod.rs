@@ -20,7 +20,7 @@ use crate::machine::{CallId, Config, Effect, Fault, Finish, HostInput, Input, Jo
 use crate::memory::World;
 use crate::time::Time;
 
-pub(super) use wire::Rule;
+pub(super) use wire::{Fate, Rule};
 
 /// What is to happen at a moment. `life` tells for which start of the node's process; one that is gone by then misses it.
 #[derive(Debug)]

@@ -63,7 +63,7 @@ impl Timing {
 
     /// InTrust's: a ping a minute, a server silent for three of them is down.
     pub fn intrust() -> Self {
-        Self::derive(Duration::from_secs(60), Duration::from_secs(180))
+        Self::derive(Duration::from_mins(1), Duration::from_mins(3))
     }
 
     /// Elipse Hot-Standby's: the standby takes over immediately, here within about a second.
@@ -192,7 +192,7 @@ impl TimingBuilder {
         };
         let shown = |d: Duration| format!("{d:?}");
         rule(t.beat >= Duration::from_millis(1), "beat", shown(t.beat), "it must be at least 1ms".into())?;
-        rule(t.ttl <= Duration::from_secs(86_400), "ttl", shown(t.ttl), "it must be at most a day".into())?;
+        rule(t.ttl <= Duration::from_hours(24), "ttl", shown(t.ttl), "it must be at most a day".into())?;
         rule(
             t.beat.saturating_mul(3) <= t.ttl,
             "beat",

@@ -7,6 +7,7 @@ use super::event::{Event, EventKind};
 use super::input::{Fault, Reply};
 use super::peers::Sign;
 use super::reason::Reason;
+use super::steward::Steward;
 use super::table::{Stage, Trigger};
 use super::{Machine, Purpose};
 use crate::control::{self, Settings};
@@ -155,7 +156,7 @@ impl Machine {
                 self.cadence.look.due = overdue.max(soonest).min(self.cadence.look.due);
             }
         }
-        let wanted = [self.runner.needs_read_since(), self.steward.as_ref().and_then(|s| s.needs_read_since())];
+        let wanted = [self.runner.needs_read_since(), self.steward.as_ref().and_then(Steward::needs_read_since)];
         if wanted.into_iter().flatten().any(|moment| !self.mirror.covers(moment)) {
             self.cadence.feed.bring_forward(now, beat / 200);
         }

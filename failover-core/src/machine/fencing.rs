@@ -93,7 +93,9 @@ impl Fencing {
                 needed.insert(peer.member.node.clone());
             }
         }
-        needed.iter().for_each(|node| self.begin(now, node));
+        for node in &needed {
+            self.begin(now, node);
+        }
         self.settled.retain(|member| peers.get(&member.node).is_some_and(|peer| peer.member == *member));
 
         let covered = mirror.covers(settled_since);

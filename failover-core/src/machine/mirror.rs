@@ -61,9 +61,8 @@ impl Mirror {
         self.complete.is_some_and(|sent| sent >= moment)
     }
 
-    /// Takes in a stretch of the feed. Returns whether anything changed.
-    pub(super) fn apply(&mut self, now: Time, changes: Changes) -> bool {
-        let changed = changes.reset || !changes.changes.is_empty();
+    /// Takes in a stretch of the feed.
+    pub(super) fn apply(&mut self, now: Time, changes: Changes) {
         if changes.reset {
             self.rebuilt = Some(BTreeMap::new());
         }
@@ -85,7 +84,6 @@ impl Mirror {
             }
             self.complete = self.began.take().or(self.complete);
         }
-        changed
     }
 
     /// A read failed: what follows is a new one.

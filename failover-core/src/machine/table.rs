@@ -130,6 +130,7 @@ impl Trigger {
 }
 
 /// What `trigger` does to `stage`: the next stage and why, or nothing.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
     use Reason as Why;
     use Stage as S;

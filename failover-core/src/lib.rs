@@ -1,4 +1,62 @@
-//! Who is alive, who may act, who runs what: the traits, the failover state machine and the node.
+//! **Never two owners that can both write, never none for longer than stated.**
+//!
+//! Give this crate a store your service already runs, and one of your processes is the active one, another stands by, jobs run on
+//! exactly one node each, and when a process dies, hangs, is paused or is cut off, the next takes over.
+//!
+//! ```text
+//!    your service                         your service
+//!   ┌──────────────┐                     ┌──────────────┐
+//!   │ Node "a"     │   HeartbeatStore    │ Node "b"     │
+//!   │  active      │◀── who seems ──────▶│  standby     │
+//!   │              │      alive?         │  prepared    │
+//!   │  job j1      │   LeaseManager      │  job j2      │
+//!   │  job j3      │◀── who may act? ───▶│              │
+//!   │              │   JobAssigner       │              │
+//!   │  Right, token│◀── who runs what? ─▶│              │
+//!   └──────┬───────┘                     └──────────────┘
+//!          │ every write carries the token
+//!          ▼
+//!   the resource, which refuses a token lower than the highest it has seen
+//! ```
+//!
+//! ```
+//! use failover_core::machine::JobEnd;
+//! use failover_core::{Admin, JobId, JobRun, JobSpec, Node, NodeId, Role, memory::MemoryStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new(); // or SQLite, from `failover-sql`
+//! let node = Node::builder(store.backend(), NodeId::new("n1")?)
+//!     .jobs(|run: JobRun| async move {
+//!         println!("{} runs under {}", run.spec().payload(), run.token());
+//!         run.stop().cancelled().await; // your work, until it is told to stop
+//!         JobEnd::Stopped
+//!     })
+//!     .start()?;
+//!
+//! Admin::new(store.backend()).submit(&JobSpec::new(JobId::new("import")?, "the import")?).await?;
+//! node.roles().wait_for(|role| *role == Role::Active).await?;
+//! let right = node.active().expect("it is the only node");
+//! assert!(right.is_valid()); // a comparison with the clock, at the moment of use
+//!
+//! node.shutdown().await; // stops the job, hands over, gives its leases back
+//! assert!(!right.is_valid());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | you want | look at |
+//! |---|---|
+//! | one leader under a name, nothing else | [`Election`] |
+//! | roles, jobs, takeover | [`Node`], [`JobHandler`], [`RoleHooks`] |
+//! | to know whether you may act right now | [`Right`] |
+//! | to operate a cluster | [`Admin`] |
+//! | to bring a store of your own | [`HeartbeatStore`], [`LeaseManager`], [`JobAssigner`], [`StateStore`], and `testkit` to show that it keeps its promises |
+//! | to know why something happened | [`Events`], [`machine::Reason`], [`machine::table`] |
+//!
+//! **The limits.** A process can be paused between its check and its write for any time, so exclusion at the resource needs the
+//! resource: let it remember the highest [`FencingToken`] and refuse lower ones. Rights are counted on the host's own clock, so a
+//! clock that runs slower than the store's by more than [`Timing::drift_ppm`] breaks the promise; nothing else about clocks is assumed.
 
 pub mod admin;
 pub mod control;
@@ -40,3 +98,8 @@ pub use node::{JobHandler, JobRun, Node, NodeBuilder, RoleHooks};
 pub use right::Right;
 pub use state::StateStore;
 pub use timing::Timing;
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

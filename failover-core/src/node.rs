@@ -1,4 +1,51 @@
 //! [`Node`]: one member of a cluster, running in this process.
+//!
+//! A host with a role of its own and jobs that are its own types:
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use failover_core::machine::{Finish, JobEnd};
+//! use failover_core::memory::MemoryStore;
+//! use failover_core::{JobHandler, JobRun, Node, NodeId, Right, RoleHooks};
+//!
+//! struct Imports;
+//!
+//! #[async_trait]
+//! impl JobHandler for Imports {
+//!     async fn run(&self, run: JobRun) -> JobEnd {
+//!         for row in 0..3 {
+//!             if run.stop().is_cancelled() {
+//!                 return JobEnd::Stopped; // another node goes on, under a higher token
+//!             }
+//!             // write_row(row, run.token()): the token goes with every write.
+//!             run.progress(format!("row {row}"));
+//!             tokio::task::yield_now().await;
+//!         }
+//!         JobEnd::Completed
+//!     }
+//! }
+//!
+//! struct Front;
+//!
+//! #[async_trait]
+//! impl RoleHooks for Front {
+//!     async fn promote(&self, right: Right) {
+//!         println!("accepting writes under {}", right.token());
+//!     }
+//!
+//!     async fn demote(&self) {
+//!         println!("accepting no more writes");
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let backend = MemoryStore::new().backend();
+//! let node = Node::builder(backend, NodeId::new("n1")?).jobs(Imports).hooks(Front).capacity(10).start()?;
+//! assert_eq!(node.shutdown().await, Finish::Left);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

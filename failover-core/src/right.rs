@@ -98,19 +98,17 @@ impl Right {
             }
             tokio::select! {
                 biased;
-                changed = self.span.changed() => match changed {
-                    Ok(()) => {
-                        let span = *self.span.borrow_and_update();
-                        if !span.over {
-                            return Extension::Extended { stop_at: span.stop_at, ends_at: span.ends_at };
-                        }
-                    }
-                    // Nobody renews it any more; it lasts as long as it lasts.
-                    Err(_) => {
+                changed = self.span.changed() => {
+                    if changed.is_err() {
+                        // Nobody renews it any more; it lasts as long as it lasts.
                         self.clock.sleep_until(ends_at).await;
                         return Extension::Over;
                     }
-                },
+                    let span = *self.span.borrow_and_update();
+                    if !span.over {
+                        return Extension::Extended { stop_at: span.stop_at, ends_at: span.ends_at };
+                    }
+                }
                 () = self.clock.sleep_until(ends_at) => {
                     // A renewal may have come at the same moment.
                     if self.span.borrow().ends_at == ends_at {

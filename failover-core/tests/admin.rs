@@ -73,7 +73,7 @@ async fn settings_are_default_until_written_and_changes_do_not_lose_each_other()
     for i in 0..8 {
         let admin = admin.clone();
         tasks.spawn(async move {
-            let change = |settings: &mut Settings| drop(settings.maintenance.insert(node(&format!("n{i}"))));
+            let change = |settings: &mut Settings| settings.maintenance.extend([node(&format!("n{i}"))]);
             admin.reconfigure(change).await.unwrap()
         });
     }

@@ -18,7 +18,7 @@ use support::{Mishap, Unruly, node, pass, settle, until};
 
 const TTL: Duration = Duration::from_secs(5);
 const BEAT: Duration = Duration::from_secs(1);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 struct World {
     clock: ManualClock,
@@ -247,8 +247,9 @@ async fn leaving_hands_over_at_once_and_leaves_nothing_behind() {
     let handler = move |run: JobRun| {
         let held = held.clone();
         async move {
-            let _held = held;
-            obedient(run).await
+            let end = obedient(run).await;
+            drop(held);
+            end
         }
     };
     let a = world.node("a").jobs(handler).start().unwrap();
@@ -431,12 +432,12 @@ impl RoleHooks for Stuck {
         let _guard = Told(story, "promote dropped");
         right.stopping().cancelled().await;
         self.0.tell("promote told to stop".into());
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn demote(&self) {
         self.0.tell("demote".into());
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -33,7 +33,7 @@ struct Outcome {
     ticket: Ticket,
     sent: Time,
     operation: &'static str,
-    outcome: Result<Reply>,
+    reply: Result<Reply>,
 }
 
 /// How far the campaign is.
@@ -152,19 +152,19 @@ impl Campaign {
     }
 
     fn on_outcome(&mut self, now: Time, outcome: Outcome) {
-        let Outcome { ticket, sent, operation, outcome } = outcome;
-        self.log.note(operation, outcome.as_ref().err());
+        let Outcome { ticket, sent, operation, reply } = outcome;
+        self.log.note(operation, reply.as_ref().err());
         // What the clock says comes before what anybody else said meanwhile.
         while let Some(event) = self.claim.expire(now) {
             self.take_in(now, event);
         }
-        if let Err(error) = &outcome
+        if let Err(error) = &reply
             && (error.kind() == ErrorKind::StoreChanged
                 || matches!(self.course, Course::Seeking(_)) && !error.is_retryable())
         {
             return self.fail(error.clone());
         }
-        let outcome = outcome.map_err(|error| Fault::from(error.kind()));
+        let outcome = reply.map_err(|error| Fault::from(error.kind()));
         if let Some(event) = self.claim.outcome(now, sent, ticket, &outcome) {
             self.take_in(now, event);
         }
@@ -262,8 +262,8 @@ impl Campaign {
         let deadline = sent + self.timing.call();
         self.calls.spawn(async move {
             let operation = operation(&call);
-            let outcome = bounded(&*clock, deadline, operation, lease_call(&*leases, &member, call)).await;
-            Outcome { ticket, sent, operation, outcome }
+            let reply = bounded(&*clock, deadline, operation, lease_call(&*leases, &member, call)).await;
+            Outcome { ticket, sent, operation, reply }
         });
     }
 

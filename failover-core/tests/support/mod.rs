@@ -13,21 +13,21 @@ use failover_core::{Durability, Error, ErrorKind, Lease, LeaseManager, LeaseName
 use tokio::sync::Notify;
 
 /// One step of the moved clock.
-pub const STEP: Duration = Duration::from_millis(20);
+pub(crate) const STEP: Duration = Duration::from_millis(20);
 
-pub fn node(name: &str) -> NodeId {
+pub(crate) fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
 /// Lets every task run until none has anything left to do at this moment.
-pub async fn settle() {
+pub(crate) async fn settle() {
     for _ in 0..40 {
         tokio::task::yield_now().await;
     }
 }
 
 /// Moves the clock step by step until `future` completes; it must within `limit`.
-pub async fn until<T>(clock: &ManualClock, limit: Duration, future: impl Future<Output = T>) -> T {
+pub(crate) async fn until<T>(clock: &ManualClock, limit: Duration, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let end = clock.now() + limit;
     loop {
@@ -42,7 +42,7 @@ pub async fn until<T>(clock: &ManualClock, limit: Duration, future: impl Future<
 }
 
 /// Moves the clock by so much, step by step.
-pub async fn pass(clock: &ManualClock, time: Duration) {
+pub(crate) async fn pass(clock: &ManualClock, time: Duration) {
     let end = clock.now() + time;
     while clock.now() < end {
         settle().await;
@@ -53,7 +53,7 @@ pub async fn pass(clock: &ManualClock, time: Duration) {
 
 /// How one call misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mishap {
+pub(crate) enum Mishap {
     /// It never answers and is not applied.
     Hang,
     /// It is applied and never answers.
@@ -65,7 +65,7 @@ pub enum Mishap {
 }
 
 /// Leases of which single calls misbehave.
-pub struct Unruly {
+pub(crate) struct Unruly {
     inner: Arc<dyn LeaseManager>,
     next: Mutex<VecDeque<(&'static str, Mishap)>>,
     always: Mutex<Option<Mishap>>,
@@ -74,33 +74,33 @@ pub struct Unruly {
 }
 
 impl Unruly {
-    pub fn new(inner: Arc<dyn LeaseManager>) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<dyn LeaseManager>) -> Arc<Self> {
         let (next, always, log) = (Mutex::default(), Mutex::default(), Mutex::default());
         Arc::new(Self { inner, next, always, go: Notify::new(), log })
     }
 
     /// The next call of this operation misbehaves.
-    pub fn once(&self, operation: &'static str, mishap: Mishap) {
+    pub(crate) fn once(&self, operation: &'static str, mishap: Mishap) {
         self.next.lock().unwrap().push_back((operation, mishap));
     }
 
     /// Every call misbehaves until further notice.
-    pub fn always(&self, mishap: Option<Mishap>) {
+    pub(crate) fn always(&self, mishap: Option<Mishap>) {
         *self.always.lock().unwrap() = mishap;
     }
 
     /// Answers the calls whose reply is held.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         self.go.notify_waiters();
     }
 
     /// How often this operation was called.
-    pub fn calls(&self, operation: &str) -> usize {
+    pub(crate) fn calls(&self, operation: &str) -> usize {
         self.log.lock().unwrap().iter().filter(|(called, _)| *called == operation).count()
     }
 
     /// How often it was called for this lease.
-    pub fn calls_of(&self, operation: &str, name: &str) -> usize {
+    pub(crate) fn calls_of(&self, operation: &str, name: &str) -> usize {
         let log = self.log.lock().unwrap();
         log.iter().filter(|(called, of)| *called == operation && of.as_str() == name).count()
     }

@@ -42,9 +42,14 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
+fn block_on(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+}
+
 /// A directory, a store in it, and whatever a test starts there. Everything ends with it.
 pub(crate) struct Place {
     pub(crate) dir: tempfile::TempDir,
+    database: PathBuf,
     mark: String,
 }
 
@@ -52,7 +57,12 @@ impl Place {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().file_name().unwrap().to_str().unwrap().to_owned();
-        Self { dir, mark }
+        Self { database: dir.path().join("store.db"), dir, mark }
+    }
+
+    /// Has the store somewhere else than everything else.
+    pub(crate) fn keep_database_in(&mut self, directory: &Path) {
+        self.database = directory.join("store.db");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -60,7 +70,7 @@ impl Place {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.path("store.db")
+        self.database.clone()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -101,7 +111,12 @@ impl Place {
     /// Starts a node with the tests' pace and further options.
     pub(crate) fn node_with(&self, name: &str, options: &[&str]) -> Process {
         let mut command = self.command();
-        command.args(["--json", "node", name]).args(PACE).args(options);
+        command.args(["--json", "node", name]);
+        // An option may be given once only.
+        for pace in PACE.chunks(2).filter(|pace| !options.contains(&pace[0])) {
+            command.args(pace);
+        }
+        command.args(options);
         Process::start(name, command)
     }
 
@@ -140,6 +155,25 @@ impl Place {
         assert!(output.status.success(), "{output:?}");
     }
 
+    /// Changes the store behind everybody's back.
+    pub(crate) fn tamper(&self, sql: &'static str) {
+        use sqlx::Connection as _;
+        block_on(async {
+            let mut connection = sqlx::SqliteConnection::connect(&self.url()).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        });
+    }
+
+    /// Submits a job as another program would.
+    pub(crate) fn submit(&self, id: &str, payload: &str) {
+        let (id, cluster) = (failover_core::JobId::new(id).unwrap(), failover_core::ClusterName::new("test").unwrap());
+        block_on(async {
+            let store = failover_sql::open(&self.url(), &cluster).await.unwrap();
+            store.jobs.submit(&failover_core::JobSpec::new(id, payload).unwrap()).await.unwrap();
+        });
+    }
+
     pub(crate) fn journal(&self) -> Journal {
         Journal::read(&self.path("journal"))
     }
@@ -149,10 +183,21 @@ impl Place {
         eventually(what, || Some(self.journal()).filter(&mut wanted))
     }
 
-    /// The living processes that descend from this test and are neither nodes nor guards.
+    /// The living processes that descend from this test and are neither nodes nor guards, nor about to become either.
     pub(crate) fn strays(&self) -> Vec<Stray> {
-        let marked = marked(&self.mark);
-        marked.into_iter().filter(|stray| !matches!(stray.name.as_str(), "failoverctl" | "failover-guard")).collect()
+        let ours = ["failoverctl", "failover-guard", "exe", "tokio-rt-worker"];
+        marked(&self.mark).into_iter().filter(|stray| !ours.contains(&stray.name.as_str())).collect()
+    }
+
+    /// Those of them that were started by this node.
+    pub(crate) fn strays_of(&self, node: &str) -> Vec<Stray> {
+        self.strays_with("FAILOVER_NODE", node)
+    }
+
+    /// Those of them that have this in their environment.
+    pub(crate) fn strays_with(&self, name: &str, value: &str) -> Vec<Stray> {
+        let of = |stray: &Stray| stray.environment.get(name).is_some_and(|v| v == value);
+        self.strays().into_iter().filter(of).collect()
     }
 
     pub(crate) fn guards(&self) -> Vec<Stray> {
@@ -170,12 +215,36 @@ impl Drop for Place {
     }
 }
 
+/// Where a test has a file system of its own, if this process is one that [`in_own_mounts`] has started.
+pub(crate) fn own_mounts() -> Option<String> {
+    std::env::var(OWN_MOUNTS).ok()
+}
+
+/// Runs this test again as root of a mount namespace of its own, so that it may mount and nobody else sees it.
+pub(crate) fn in_own_mounts(test: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-r", "-m"]).arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]);
+    let output = command.env(OWN_MOUNTS, directory.path()).output().expect("`unshare` is there (package util-linux)");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("1 passed"), "it ran no test: {said}");
+}
+
+/// Runs a mount command, inside [`in_own_mounts`].
+pub(crate) fn mount(args: &[&str]) {
+    let done = Command::new("mount").args(args).status().expect("`mount` is there (package mount)");
+    assert!(done.success(), "mount {args:?} failed: the test needs user namespaces, or root");
+}
+
+const OWN_MOUNTS: &str = "FAILOVER_TEST_OWN_MOUNTS";
+
 /// A living process, by what `/proc` says of it.
 #[derive(Debug)]
 pub(crate) struct Stray {
     pub(crate) pid: Pid,
     pub(crate) name: String,
-    pub(crate) environment: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
 }
 
 /// The living processes with this mark. A zombie has no environment and is none.

@@ -4,3 +4,12 @@
 
 mod common;
 mod guard;
+mod input;
+mod jobs;
+mod leave;
+mod pause;
+mod run;
+mod status;
+mod store;
+mod switchover;
+mod takeover;

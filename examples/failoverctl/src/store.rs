@@ -1,6 +1,8 @@
 //! Opens the store that the command line names.
 
-use failover_core::Backend;
+use std::error::Error as _;
+
+use failover_core::{Backend, Invalid};
 
 use crate::cli::Global;
 use crate::failure::{Failure, Status};
@@ -20,11 +22,18 @@ pub(crate) async fn open(global: &Global, absent: Absent) -> Result<Backend, Fai
         return Err(Failure::new(Status::Usage, "no store: which one is meant?")
             .next("pass --store URL or set FAILOVER_STORE, for example sqlite:///var/lib/app/failover.db"));
     };
-    let url = match absent {
-        Absent::Refuse if url.starts_with("sqlite:") && !url.contains("create=") => {
-            format!("{url}{}create=false", if url.contains('?') { '&' } else { '?' })
+    if absent == Absent::Create || !url.starts_with("sqlite:") || url.contains("create=") {
+        return Ok(failover_sql::open(url, &global.cluster).await?);
+    }
+    let url = format!("{url}{}create=false", if url.contains('?') { '&' } else { '?' });
+    failover_sql::open(&url, &global.cluster).await.map_err(|error| {
+        let of_the_path = error.source().and_then(|e| e.downcast_ref::<Invalid>()).is_some_and(|e| e.field == "path");
+        let failure = Failure::from(error);
+        if of_the_path {
+            failure
+                .next("check the path; `failoverctl node` and `failoverctl job add` make a store that is not there yet")
+        } else {
+            failure
         }
-        Absent::Refuse | Absent::Create => url.to_owned(),
-    };
-    Ok(failover_sql::open(&url, &global.cluster).await?)
+    })
 }

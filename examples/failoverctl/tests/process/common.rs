@@ -254,8 +254,10 @@ fn marked(mark: &str) -> Vec<Stray> {
     let strays = pids.filter_map(|pid| {
         let read = |what: &str| std::fs::read(format!("/proc/{}/{what}", pid.as_raw_nonzero())).ok();
         let environment = String::from_utf8_lossy(&read("environ")?).into_owned();
-        let environment: BTreeMap<_, _> =
-            environment.split('\0').filter_map(|v| v.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
+        // Only what is the program's: the rest is nobody's business in a log.
+        let ours =
+            environment.split('\0').filter_map(|v| v.split_once('=')).filter(|(k, _)| k.starts_with("FAILOVER_"));
+        let environment: BTreeMap<_, _> = ours.map(|(k, v)| (k.into(), v.into())).collect();
         let name = String::from_utf8_lossy(&read("comm")?).trim_end().to_owned();
         (environment.get(MARK).map(String::as_str) == Some(mark)).then_some(Stray { pid, name, environment })
     });

@@ -83,7 +83,11 @@ fn a_store_that_is_not_there_is_not_made_by_looking_at_it() {
     let place = Place::new();
     for args in [&["status"][..], &["job", "list"], &["job", "remove", "a"], &["switchover"]] {
         let said = say(&place, args);
-        assert!(matches!(said.code, Some(1 | 2)) && said.text.contains("store.db"), "{args:?}: {}", said.text);
+        assert!(
+            said.code == Some(2) && said.text.contains("store.db") && said.text.contains("check the path"),
+            "{args:?}: {}",
+            said.text
+        );
         assert!(!place.database().exists());
     }
 }

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use crate::time::Time;
-
 /// A small generator whose sequence never changes between versions, so that a seed in an old report still replays:
 /// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
 #[derive(Debug, Clone)]
@@ -41,11 +39,6 @@ impl Rng {
 
     pub(super) fn millis(&mut self, from: u64, upto: u64) -> Duration {
         self.between(Duration::from_millis(from), Duration::from_millis(upto))
-    }
-
-    /// A moment between two others.
-    pub(super) fn moment(&mut self, from: Time, upto: Time) -> Time {
-        from + self.between(Duration::ZERO, upto.since(from))
     }
 
     pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {

@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clock::LocalClock;
 use crate::heartbeat::Role;
 use crate::ids::{Epoch, JobId, LeaseName, Member, NodeId, Term};
 use crate::lease::Lease;
 use crate::machine::{Call, Effect, Fault, Input, Reply};
 use crate::memory::World;
 use crate::time::Time;
-use crate::timing::Timing;
 
 /// The whole truth.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) now: Time,
-    pub(super) timing: Timing,
     pub(super) world: World,
     /// Counts the wipes: leases and jobs of different eras have nothing to do with one another.
     pub(super) era: u32,
@@ -29,7 +26,6 @@ pub(super) struct Scene {
 #[derive(Debug)]
 pub(super) struct NodeScene {
     pub(super) id: NodeId,
-    pub(super) clock: LocalClock,
     pub(super) process: Option<ProcessScene>,
 }
 
@@ -128,7 +124,7 @@ pub(super) enum Fact<'a> {
     /// All effects of one input were carried out.
     Handled { node: usize },
     /// The store has applied a call, whether or not the answer will arrive.
-    Applied { node: usize, by: &'a Member, era: u32, call: &'a Call, answer: &'a Result<Reply, Fault> },
+    Applied { by: &'a Member, era: u32, call: &'a Call, answer: &'a Result<Reply, Fault> },
     /// A job's code has stopped running.
     RunEnded { node: usize, job: &'a JobId, epoch: Epoch },
     /// The store lost everything.

@@ -1,5 +1,7 @@
 //! The trace: one line for each thing that happens, as a reader of a failed simulation wants it.
 
+#![expect(clippy::format_push_string, reason = "a line is built piece by piece, and writing to a String cannot fail")]
+
 use super::scene::{Fact, Scene};
 use super::store;
 use crate::lease::{Acquired, LeaseView, Tenant};

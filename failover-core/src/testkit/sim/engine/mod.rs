@@ -100,17 +100,12 @@ const MOST_AT_ONCE: u32 = 5_000;
 impl Engine {
     pub(super) fn new(seed: u64, setup: Setup, tamper: Box<dyn Tamper>, observer: Observer) -> Self {
         let clocks: Vec<LocalClock> = setup.nodes.iter().map(|plan| LocalClock::new(plan.origin, plan.ppm)).collect();
-        let node_scene = |(plan, clock): (&super::plan::NodePlan, &LocalClock)| NodeScene {
-            id: plan.id.clone(),
-            clock: *clock,
-            process: None,
-        };
+        let node_scene = |plan: &super::plan::NodePlan| NodeScene { id: plan.id.clone(), process: None };
         let scene = Scene {
             now: DAWN,
-            timing: setup.timing,
             world: World::new(seed),
             era: 0,
-            nodes: setup.nodes.iter().zip(&clocks).map(node_scene).collect(),
+            nodes: setup.nodes.iter().map(node_scene).collect(),
             ledger: Ledger::default(),
             healed: None,
         };
@@ -181,7 +176,7 @@ impl Engine {
         }
         match what {
             Happening::Wake { node, life } => self.wake(node, life),
-            Happening::Arrive(flight) => self.arrive(*flight),
+            Happening::Arrive(flight) => self.arrive(&flight),
             Happening::Reply { node, life, id, answer } => self.answer(node, life, id, *answer),
             Happening::GiveUp { node, life, id } => self.answer(node, life, id, Err(Fault::Unknown)),
             Happening::Host { node, life, step } => self.host_step(node, life, step),

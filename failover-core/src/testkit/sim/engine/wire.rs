@@ -23,7 +23,7 @@ pub(super) struct Flight {
     by: Member,
     era: u32,
     gives_up: Time,
-    given_up: bool,
+    is_late: bool,
     /// What a scenario wants done to the reply.
     fate: Option<Fate>,
 }
@@ -107,16 +107,16 @@ impl Engine {
             self.queue.push(gives_up, Happening::GiveUp { node, life, id });
             return;
         };
-        let given_up = now + transit >= gives_up;
-        if given_up {
+        let is_late = now + transit >= gives_up;
+        if is_late {
             self.queue.push(gives_up, Happening::GiveUp { node, life, id });
         }
-        let flight = Flight { node, life, id, call, by, era, gives_up, given_up, fate };
+        let flight = Flight { node, life, id, call, by, era, gives_up, is_late, fate };
         self.queue.push(now + transit, Happening::Arrive(Box::new(flight)));
     }
 
     /// A request reaches the store.
-    pub(super) fn arrive(&mut self, flight: Flight) {
+    pub(super) fn arrive(&mut self, flight: &Flight) {
         let node = flight.node;
         let mut refusing = false;
         let mut hanging = None;
@@ -133,15 +133,15 @@ impl Engine {
         } else if flight.era != self.scene.era {
             Err(Fault::StoreChanged)
         } else if applied {
-            if flight.given_up {
+            if flight.is_late {
                 self.observer.count(Count::LateApplications);
             }
-            self.apply(&flight)
+            self.apply(flight)
         } else {
             Err(Fault::Unknown)
         };
         if hanging.is_some() && !refusing {
-            self.lose(&flight, Count::Hangs);
+            self.lose(flight, Count::Hangs);
         } else {
             self.reply(flight, answer);
         }
@@ -149,13 +149,13 @@ impl Engine {
 
     fn lose(&mut self, flight: &Flight, count: Count) {
         self.observer.count(count);
-        if !flight.given_up {
+        if !flight.is_late {
             let at = flight.gives_up.max(self.scene.now);
             self.queue.push(at, Happening::GiveUp { node: flight.node, life: flight.life, id: flight.id });
         }
     }
 
-    fn reply(&mut self, flight: Flight, answer: Result<Reply, Fault>) {
+    fn reply(&mut self, flight: &Flight, answer: Result<Reply, Fault>) {
         let lost = |weather| if let Weather::Lossy { replies, .. } = weather { replies } else { 0 };
         let transit = match flight.fate {
             Some(Fate::DropReply) => None,
@@ -164,32 +164,30 @@ impl Engine {
         };
         match transit {
             Some(transit) if self.scene.now + transit < flight.gives_up => {
-                let Flight { node, life, id, .. } = flight;
+                let Flight { node, life, id, .. } = *flight;
                 self.queue
                     .push(self.scene.now + transit, Happening::Reply { node, life, id, answer: Box::new(answer) });
             }
-            Some(_) => self.lose(&flight, Count::LateReplies),
-            None => self.lose(&flight, Count::LostReplies),
+            Some(_) => self.lose(flight, Count::LateReplies),
+            None => self.lose(flight, Count::LostReplies),
         }
     }
 
     /// The store does what is asked.
     fn apply(&mut self, flight: &Flight) -> Result<Reply, Fault> {
-        let Flight { node, call, by, era, .. } = flight;
+        let Flight { call, by, era, .. } = flight;
         let now = self.scene.now;
         let stamp = self.scene.world.latest_stamp();
         let tampered = self.tamper.store(&mut self.scene.world, now, by, call);
         let answer = tampered.unwrap_or_else(|| store::apply(&mut self.scene.world, now, by, call));
         match (call, &answer) {
-            (_, Ok(Reply::Acquired(Acquired::Granted(lease)))) => {
-                self.scene.ledger.extend(*era, lease, now + lease.ttl);
-            }
-            (Call::Renew(lease), Ok(Reply::Renewed(Renewed::Extended))) => {
+            (_, Ok(Reply::Acquired(Acquired::Granted(lease))))
+            | (Call::Renew(lease), Ok(Reply::Renewed(Renewed::Extended))) => {
                 self.scene.ledger.extend(*era, lease, now + lease.ttl);
             }
             _ => {}
         }
-        self.observer.hear(&self.scene, &Fact::Applied { node: *node, by, era: *era, call, answer: &answer });
+        self.observer.hear(&self.scene, &Fact::Applied { by, era: *era, call, answer: &answer });
         self.spread(stamp, call);
         answer
     }

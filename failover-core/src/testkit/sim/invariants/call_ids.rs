@@ -35,9 +35,8 @@ impl Invariant for CallIds {
                 ids.open.insert(*id);
             }
             Fact::Told { node, input: Input::Outcome { id, .. } } => {
-                if !self.nodes.entry(*node).or_default().open.remove(id) {
-                    return Err(format!("{id:?} gets a second outcome"));
-                }
+                let first = self.nodes.entry(*node).or_default().open.remove(id);
+                return if first { Ok(()) } else { Err(format!("{id:?} gets a second outcome")) };
             }
             _ => {}
         }

@@ -5,9 +5,13 @@ use crate::ids::{LeaseName, Term};
 use crate::job::Assigned;
 use crate::machine::{Call, CallId, Effect, Input, Reply};
 use crate::testkit::sim::scene::{Fact, Scene};
+use crate::time::Time;
 
 /// A new active node first installs its fence, then reads the jobs, then decides (law 12): no move is sent before a read of
-/// the jobs has come back that was sent after the fence was known to be in place.
+/// the jobs has come back that was sent when the fence was in place.
+///
+/// A read that was sent at the very moment at which the fence became known counts, even if it was sent first: the store had
+/// installed the fence before that moment, and the read can only have reached it after.
 #[derive(Default)]
 pub(super) struct FenceFirst {
     nodes: BTreeMap<usize, Progress>,
@@ -17,8 +21,8 @@ pub(super) struct FenceFirst {
 struct Progress {
     term: Term,
     fencing: Option<CallId>,
-    fenced: bool,
-    reading: Vec<CallId>,
+    fenced_at: Option<Time>,
+    reading: BTreeMap<CallId, Time>,
     read: bool,
 }
 
@@ -27,7 +31,7 @@ impl Invariant for FenceFirst {
         "fence-first"
     }
 
-    fn observe(&mut self, _scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
+    fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Born { node } => {
                 self.nodes.insert(*node, Progress::default());
@@ -49,7 +53,9 @@ impl Invariant for FenceFirst {
                             ));
                         }
                     }
-                    Effect::Call { id, call: Call::Changes { .. } } if progress.fenced => progress.reading.push(*id),
+                    Effect::Call { id, call: Call::Changes { .. } } => {
+                        progress.reading.insert(*id, scene.now);
+                    }
                     _ => {}
                 }
             }
@@ -57,10 +63,15 @@ impl Invariant for FenceFirst {
                 let progress = self.nodes.entry(*node).or_default();
                 match outcome {
                     Ok(Reply::Assigned(Assigned::Applied(_))) if progress.fencing == Some(*id) => {
-                        progress.fenced = true
+                        progress.fenced_at.get_or_insert(scene.now);
                     }
-                    Ok(Reply::Changes(changes)) if !changes.more => progress.read |= progress.reading.contains(id),
-                    _ => {}
+                    Ok(Reply::Changes(changes)) if !changes.more => {
+                        let sent = progress.reading.remove(id);
+                        progress.read |= sent.zip(progress.fenced_at).is_some_and(|(sent, fenced)| sent >= fenced);
+                    }
+                    _ => {
+                        progress.reading.remove(id);
+                    }
                 }
             }
             _ => {}

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Invariant;
 use crate::heartbeat::Role;
-use crate::ids::{LeaseName, Revision};
+use crate::ids::{Epoch, JobId, LeaseName, Member, Revision};
 use crate::job::{JobChange, JobRecord, Phase};
 use crate::testkit::sim::plan::Setup;
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
@@ -20,7 +20,8 @@ use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 ///   heartbeat is that old, which on top of a lapsed lease is one ttl at most, and its lease has lapsed by then.
 /// - The owner reads, starts and reports: a beat without hints, and the job's own time to start. A job that is moved
 ///   first takes its own time to stop, and so does a node that was losing its lease.
-/// - A job that had failed waits for its backoff: 32 beats at most after many failures, counted for those that failed.
+/// - A job that had failed waits for its backoff: up to eight beats after four failures, which run beside all of the above; one
+///   that failed more often is not waited for.
 ///
 /// Clocks may run slow by the drift, so all of it is stretched by that.
 pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
@@ -42,7 +43,8 @@ pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
 /// node could be one, and every job that has room somewhere runs.
 #[derive(Default)]
 pub(super) struct Liveness {
-    failures: BTreeMap<String, u32>,
+    /// Runs that had ended at the last look while the store did not know it yet. They may not be found so a second time.
+    ending: BTreeSet<(JobId, Epoch)>,
 }
 
 impl Invariant for Liveness {
@@ -52,14 +54,31 @@ impl Invariant for Liveness {
 
     fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Healed => {
-                self.failures.clear();
-                Ok(())
+            Fact::Bound => {
+                whole(scene)?;
+                let before = std::mem::replace(&mut self.ending, ending(scene));
+                match self.ending.intersection(&before).next() {
+                    Some((job, epoch)) => Err(format!("{job}#{epoch} runs for the store and nowhere else")),
+                    None => Ok(()),
+                }
             }
-            Fact::Bound => whole(scene),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the run is where the store says.
+fn is_run(scene: &Scene, owner: &Member, record: &JobRecord) -> bool {
+    let mut processes = scene.nodes.iter().filter_map(|node| node.process.as_ref());
+    let run = (record.spec.id().clone(), record.epoch);
+    processes.any(|process| process.member == *owner && process.runs.contains(&run))
+}
+
+/// Runs that the store has as running and that run nowhere.
+fn ending(scene: &Scene) -> BTreeSet<(JobId, Epoch)> {
+    let running = jobs(scene).into_iter().filter(|record| record.phase == Phase::Running);
+    let lost = running.filter(|record| record.owner.as_ref().is_some_and(|owner| !is_run(scene, owner, record)));
+    lost.map(|record| (record.spec.id().clone(), record.epoch)).collect()
 }
 
 fn whole(scene: &Scene) -> Result<(), String> {
@@ -108,21 +127,14 @@ fn jobs(scene: &Scene) -> Vec<JobRecord> {
 /// The job runs where the store says, or there is nothing it could do.
 fn settled(scene: &Scene, record: &JobRecord, fit: &[&ProcessScene]) -> Result<(), String> {
     let id = record.spec.id();
-    let mut processes = scene.nodes.iter().filter_map(|node| node.process.as_ref());
     match (&record.owner, record.phase) {
         _ if record.retiring => Err(format!("{id} was removed and is still there, with {:?}", record.owner)),
         (None, Phase::Completed) => Ok(()),
-        // Its time has not come: it had failed, and waits.
-        (None, Phase::Failed) if record.failures > 2 => Ok(()),
-        (Some(owner), _) => {
-            let runs = processes.any(|p| p.member == *owner && p.runs.contains(&(id.clone(), record.epoch)));
-            // A completion may be on its way.
-            if runs || record.phase == Phase::Running {
-                Ok(())
-            } else {
-                Err(format!("{id} is {}'s and does not run", owner))
-            }
-        }
+        // Its time may not have come: after five failures it waits for longer than the bound.
+        (None, Phase::Failed) if record.failures > 4 => Ok(()),
+        // That it has ended may be on its way to the store, once.
+        (Some(owner), phase) if phase == Phase::Running || is_run(scene, owner, record) => Ok(()),
+        (Some(owner), _) => Err(format!("{id} is {owner}'s and does not run")),
         (None, _) => {
             let records = jobs(scene);
             let load = |p: &ProcessScene| -> u32 {

@@ -18,14 +18,14 @@ impl Invariant for Terms {
         "terms"
     }
 
-    fn observe(&mut self, _scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
+    fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Applied { answer: Ok(Reply::Acquired(Acquired::Granted(lease))), .. } => {
                 grows(&mut self.granted, "granted", lease)
             }
             // A right of the store before a wipe may be held a little longer: terms go on, so it is only lower.
             Fact::Wants { node, effect: Effect::Hold { lease, .. } }
-                if _scene.process(*node).is_some_and(|p| p.era == _scene.era) =>
+                if scene.process(*node).is_some_and(|p| p.era == scene.era) =>
             {
                 grows(&mut self.held, "held", lease)
             }

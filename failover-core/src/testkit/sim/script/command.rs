@@ -10,7 +10,7 @@ use crate::testkit::sim::engine::{DAWN, Engine, Fate, Rule};
 use crate::testkit::sim::plan::{Act, JobFate, JobPlan, Target, Weather};
 
 /// For how long a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Script {
     /// Carries out one command; returns what it says beyond the events it caused.

@@ -1,5 +1,7 @@
 //! How a scenario shows things.
 
+#![expect(clippy::format_push_string, reason = "a line is built piece by piece, and writing to a String cannot fail")]
+
 use std::time::Duration;
 
 use crate::ids::{LeaseName, NodeId, Revision};

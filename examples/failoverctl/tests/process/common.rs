@@ -165,6 +165,31 @@ impl Place {
         });
     }
 
+    /// Whether somebody is in the middle of writing to the store.
+    fn is_being_written(&self) -> bool {
+        use sqlx::ConnectOptions as _;
+        let mut locked = false;
+        block_on(async {
+            let options: sqlx::sqlite::SqliteConnectOptions = self.url().parse().unwrap();
+            let mut connection = options.busy_timeout(Duration::from_millis(50)).connect().await.unwrap();
+            locked = sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.is_err();
+        });
+        locked
+    }
+
+    /// Stops a process with SIGSTOP, but not in the middle of a write: there it would hold the file's lock for as long as it
+    /// stands still, and with it everybody else, which is safe but shows nothing.
+    pub(crate) fn stop(&self, process: &Process) {
+        eventually("a moment between two writes", || {
+            process.signal(Signal::STOP);
+            let between = !self.is_being_written();
+            if !between {
+                process.signal(Signal::CONT);
+            }
+            between.then_some(())
+        });
+    }
+
     /// Submits a job as another program would.
     pub(crate) fn submit(&self, id: &str, payload: &str) {
         let (id, cluster) = (failover_core::JobId::new(id).unwrap(), failover_core::ClusterName::new("test").unwrap());

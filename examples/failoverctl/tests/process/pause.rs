@@ -34,7 +34,7 @@ fn a_stopped_node_has_no_jobs_left_before_another_starts_them_and_its_late_write
     place.until_journal("it runs on a", |j| j.runs_on("journal", "a"));
     eventually("a first write", || place.path("register").exists().then_some(()));
 
-    a.signal(Signal::STOP);
+    place.stop(&a);
     let started = b.job("job_started", "writer");
     let left = place.strays_of("a");
     assert!(left.is_empty(), "b runs the job while {left:?} lives");
@@ -68,7 +68,7 @@ fn a_node_that_stands_still_for_a_moment_loses_nothing() {
     a.role("active");
     place.add_journal_job("one");
     place.until_journal("it runs", |j| j.runs_on("one", "a"));
-    a.signal(Signal::STOP);
+    place.stop(&a);
     let lines = place.journal().0.len();
     place.until_journal("the job goes on", |j| j.0.len() > lines + 10);
     a.signal(Signal::CONT);

@@ -83,7 +83,7 @@ fn a_lease_that_is_lost_stops_the_command_and_is_waited_for_anew() {
     eventually("the first run", || (runs(&place) == "a 1 nightly\n").then_some(()));
     let mut b = run(&place, "b", COMMAND);
     b.event("lease_waiting");
-    a.signal(Signal::STOP);
+    place.stop(&a);
     b.event("lease_granted");
     assert!(place.strays_of("a").is_empty());
     a.signal(Signal::CONT);

@@ -233,7 +233,7 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// [`Invalid`] if this is not called within a tokio runtime, if the store cannot keep leases as short as the timing's,
-    /// or if the roster names a node twice.
+    /// if a threshold of suspicion is not a number above zero, or if the roster names a node twice.
     ///
     /// # Panics
     /// With the default clock on Linux, the runtime needs its I/O driver (`enable_io` or `enable_all`): the node panics without.
@@ -272,6 +272,15 @@ impl NodeBuilder {
                 "ttl",
                 format!("{ttl:?}"),
                 format!("this store keeps leases of at least {least:?}"),
+            ));
+        }
+        if let Detector::PhiAccrual { threshold } = self.detector
+            && !(threshold.is_finite() && threshold > 0.0)
+        {
+            return Err(Invalid::new(
+                "detector threshold",
+                threshold,
+                "it must be a number above zero; 8 is customary",
             ));
         }
         let mut seen = BTreeSet::new();

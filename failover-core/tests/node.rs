@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use failover_core::detect::Detector;
 use failover_core::job::Phase;
 use failover_core::machine::{EventKind, Finish, JobEnd, Reason, Stage, Switch};
 use failover_core::memory::MemoryStore;
@@ -513,6 +514,10 @@ fn what_cannot_be_started_says_why() {
     let _inside = runtime.enter();
     let twice = builder().roster([node("a"), node("b"), node("a")]).start().unwrap_err();
     assert_eq!((twice.field.as_str(), twice.value.as_str()), ("roster", "a"));
+    for threshold in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+        let odd = builder().detector(Detector::PhiAccrual { threshold }).start().unwrap_err();
+        assert_eq!(odd.field, "detector threshold");
+    }
 }
 
 /// The same on the machine's own clock and several threads: what a host gets without any setting.

@@ -33,6 +33,9 @@ pub(super) struct NodeScene {
 #[derive(Debug)]
 pub(super) struct ProcessScene {
     pub(super) member: Member,
+    /// The names of the two leases it lives by, made once.
+    pub(super) active: LeaseName,
+    pub(super) own: LeaseName,
     /// The store it got to know.
     pub(super) era: u32,
     pub(super) paused: bool,
@@ -100,13 +103,14 @@ impl Scene {
 }
 
 impl ProcessScene {
-    /// Whether it may act under this lease, by its own clock.
-    pub(super) fn right(&self, name: &LeaseName, now: Time) -> Option<&RightScene> {
-        self.rights.get(name).filter(|right| now < right.until)
+    /// What it may do as active, by its own clock.
+    pub(super) fn active_right(&self, now: Time) -> Option<&RightScene> {
+        self.rights.get(&self.active).filter(|right| now < right.until)
     }
 
+    /// What it may do as a member, by its own clock.
     pub(super) fn node_right(&self, now: Time) -> Option<&RightScene> {
-        self.right(&LeaseName::node(&self.member.node), now)
+        self.rights.get(&self.own).filter(|right| now < right.until)
     }
 }
 

@@ -1,5 +1,4 @@
 use super::Invariant;
-use crate::ids::LeaseName;
 use crate::machine::Effect;
 use crate::testkit::sim::scene::{Fact, Scene};
 
@@ -17,13 +16,12 @@ impl Invariant for ActiveExclusion {
 
     fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         let Fact::Wants { node, effect: Effect::Hold { lease, .. } } = fact else { return Ok(()) };
-        let active = LeaseName::active();
-        let Some(mine) = scene.process(*node).and_then(|p| p.right(&active, scene.now)) else { return Ok(()) };
-        if lease.name != active {
+        let Some(mine) = scene.process(*node).and_then(|p| p.active_right(scene.now)) else { return Ok(()) };
+        if lease.name != mine.lease.name {
             return Ok(());
         }
         for (other, process) in scene.others(*node) {
-            if let Some(theirs) = process.right(&active, scene.now) {
+            if let Some(theirs) = process.active_right(scene.now) {
                 return Err(format!(
                     "{} may act under active#{} until {:?}, and {} under active#{} until {:?}",
                     scene.nodes[*node].id, mine.lease.term, mine.until, other.id, theirs.lease.term, theirs.until

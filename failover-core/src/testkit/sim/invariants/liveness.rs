@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::Invariant;
 use crate::heartbeat::Role;
-use crate::ids::{Epoch, JobId, LeaseName, Member, Revision};
+use crate::ids::{Epoch, JobId, Member, Revision};
 use crate::job::{JobChange, JobRecord, Phase};
 use crate::testkit::sim::plan::Setup;
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
@@ -16,8 +16,8 @@ use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 ///   and one more attempt if its call was still hanging: a call's deadline and a beat.
 /// - The new active node installs its fence, reads and promotes: two round trips, and the hooks' own time. The old one
 ///   may first have to demote, if it was in the middle of stepping down.
-/// - It looks at the heartbeats, fences who is missing, seizes and places: a beat and four round trips. A node is missing when its
-///   heartbeat is that old, which on top of a lapsed lease is one ttl at most, and its lease has lapsed by then.
+/// - It looks at the heartbeats, fences who is missing, seizes and places: two beats and four round trips. A node that is gone
+///   has been silent for longer than its lease has lapsed, so it is missing by then.
 /// - The owner reads, starts and reports: a beat without hints, and the job's own time to start. A job that is moved
 ///   first takes its own time to stop, and so does a node that was losing its lease.
 /// - A job that had failed waits for its backoff: up to eight beats after four failures, which run beside all of the above; one
@@ -33,7 +33,7 @@ pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
     let stopping = setup.jobs.iter().map(|job| job.stopping).max().unwrap_or_default();
     let elect = timing.ttl() + timing.stagger() * nodes + timing.call() + timing.beat();
     let promote = hooks + round_trip * 4;
-    let fence = timing.missing() + timing.beat() * 2 + round_trip * 4;
+    let fence = timing.beat() * 2 + round_trip * 4;
     let place = timing.beat() * 2 + round_trip * 4 + starting + stopping * 2;
     let total = elect + promote + fence + place;
     total + total * timing.drift_ppm() / 1_000_000
@@ -74,8 +74,11 @@ fn is_run(scene: &Scene, owner: &Member, record: &JobRecord) -> bool {
     processes.any(|process| process.member == *owner && process.runs.contains(&run))
 }
 
-/// Runs that the store has as running and that run nowhere.
+/// Runs that the store has as running and that run nowhere, while there is somebody to decide what becomes of them.
 fn ending(scene: &Scene) -> BTreeSet<(JobId, Epoch)> {
+    if scene.nodes.iter().filter_map(|node| node.process.as_ref()).all(|process| process.parked) {
+        return BTreeSet::new();
+    }
     let running = jobs(scene).into_iter().filter(|record| record.phase == Phase::Running);
     let lost = running.filter(|record| record.owner.as_ref().is_some_and(|owner| !is_run(scene, owner, record)));
     lost.map(|record| (record.spec.id().clone(), record.epoch)).collect()
@@ -104,7 +107,7 @@ fn whole(scene: &Scene) -> Result<(), String> {
         }
     }
     if let Some(process) = up().find(|process| process.role == Role::Active)
-        && process.right(&LeaseName::active(), scene.now).is_none()
+        && process.active_right(scene.now).is_none()
     {
         return Err(format!("{} is active without the right to", process.member));
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::Invariant;
-use crate::ids::{Epoch, JobId, LeaseName, Term};
+use crate::ids::{Epoch, JobId, Term};
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 
 /// Fencing at a resource (law 1): a register for each right that remembers the highest token. Whoever may act, by its own
@@ -23,7 +23,7 @@ impl Invariant for Resource {
     fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         let Fact::Handled { node } = fact else { return Ok(()) };
         let Some(process) = scene.process(*node) else { return Ok(()) };
-        if let Some(right) = process.right(&LeaseName::active(), scene.now) {
+        if let Some(right) = process.active_right(scene.now) {
             if right.lease.term < self.active && process.era == scene.era {
                 return Err(refused(process, "active", right.lease.term.0, self.active.0));
             }

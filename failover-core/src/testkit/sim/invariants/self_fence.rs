@@ -1,6 +1,5 @@
 use super::Invariant;
 use crate::heartbeat::Role;
-use crate::ids::LeaseName;
 use crate::lease::Lease;
 use crate::machine::Effect;
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
@@ -63,14 +62,13 @@ fn dropped(scene: &Scene, process: &ProcessScene) -> Result<(), String> {
     if let Some((name, right)) = process.rights.iter().find(|(_, right)| right.until <= scene.now) {
         return Err(format!("{member} still holds {name}, which ended by its own clock at {:?}", right.until));
     }
-    let own = LeaseName::node(&member.node);
-    if !process.runs.is_empty() && !process.rights.contains_key(&own) {
+    if !process.runs.is_empty() && !process.rights.contains_key(&process.own) {
         return Err(format!("{member} runs {:?} without its own lease", process.runs));
     }
-    if process.role == Role::Active && !process.rights.contains_key(&LeaseName::active()) {
+    if process.role == Role::Active && !process.rights.contains_key(&process.active) {
         return Err(format!("{member} calls itself active without the lease"));
     }
-    if process.hosting && !process.rights.contains_key(&LeaseName::active()) {
+    if process.hosting && !process.rights.contains_key(&process.active) {
         return Err(format!("{member}'s host acts as active without the lease"));
     }
     Ok(())

@@ -1,5 +1,4 @@
 use super::Invariant;
-use crate::ids::LeaseName;
 use crate::job::JobStatus;
 use crate::machine::{Call, Effect};
 use crate::testkit::sim::scene::{Fact, Scene};
@@ -17,10 +16,10 @@ impl Invariant for StopFirst {
         let Some(process) = scene.process(*node) else { return Ok(()) };
         let member = &process.member;
         match call {
-            Call::Release { lease, .. } if lease.name == LeaseName::active() && process.hosting => {
+            Call::Release { lease, .. } if lease.name == process.active && process.hosting => {
                 Err(format!("{member} gives {} back while its host still acts as active", lease.name))
             }
-            Call::Release { lease, .. } if lease.name == LeaseName::node(&member.node) && !process.runs.is_empty() => {
+            Call::Release { lease, .. } if lease.name == process.own && !process.runs.is_empty() => {
                 Err(format!("{member} gives its lease back while it runs {:?}", process.runs))
             }
             Call::Report(reports) => {

@@ -26,7 +26,7 @@ impl Schedule {
     pub fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let rng = &mut rng;
-        let heals = rng.millis(6_000, 22_000);
+        let heals = rng.millis(5_000, 18_000);
         let setup = Setup {
             timing: Timing::default(),
             nodes: nodes(rng),
@@ -65,7 +65,13 @@ impl Schedule {
 }
 
 fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
-    let count = 2 + rng.index(4);
+    // Mostly the few that clusters are made of: larger ones cost more and show little more.
+    let count = match rng.below(20) {
+        0..6 => 2,
+        6..15 => 3,
+        15..18 => 4,
+        _ => 5,
+    };
     let keeper = rng.index(count);
     let plan = |(i, name): (usize, &&str)| NodePlan {
         id: NodeId::new(name).unwrap_or_else(|e| unreachable!("{e}")),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -17,6 +18,7 @@ use crate::ids::{Epoch, FencingToken, JobId};
 use crate::job::{JobRecord, JobSpec};
 use crate::machine::{JobEnd, Reason};
 use crate::right::Right;
+use crate::time::Clock;
 
 /// What runs a host's jobs. Also any `Fn(JobRun) -> impl Future<Output = JobEnd>`.
 #[async_trait]
@@ -25,7 +27,8 @@ pub trait JobHandler: Send + Sync {
     ///
     /// When [`JobRun::stop`] fires, stop and return [`JobEnd::Stopped`]: the job goes to another node only after that (law 8). A run that has not
     /// returned when the node's right ends is dropped where it stands, at its next `await`; what it started in tasks of its
-    /// own is for it to end, by [`JobRun::stop`] and a guard in its own `Drop`. A panic is [`JobEnd::Failed`].
+    /// own is for it to end, by [`JobRun::stop`] and a guard in its own `Drop`, within [`Timing::margin`](crate::Timing::margin): only then does
+    /// the run count as ended. A panic is [`JobEnd::Failed`].
     async fn run(&self, run: JobRun) -> JobEnd;
 }
 
@@ -117,7 +120,16 @@ pub(crate) struct Jobs {
     handler: Arc<dyn JobHandler>,
     outbox: Outbox,
     nudges: Arc<Nudges>,
+    aftermath: Aftermath,
     runs: BTreeMap<(JobId, Epoch), Run>,
+}
+
+/// How long a run that was cut off counts as running: what its handler left outside the process, such as a guard that is killing
+/// a command, has until the lease itself ends, which is the margin.
+#[derive(Clone)]
+pub(crate) struct Aftermath {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) margin: Duration,
 }
 
 struct Run {
@@ -127,8 +139,8 @@ struct Run {
 }
 
 impl Jobs {
-    pub(crate) fn new(handler: Arc<dyn JobHandler>, outbox: Outbox, nudges: Arc<Nudges>) -> Self {
-        Self { handler, outbox, nudges, runs: BTreeMap::new() }
+    pub(crate) fn new(handler: Arc<dyn JobHandler>, outbox: Outbox, nudges: Arc<Nudges>, aftermath: Aftermath) -> Self {
+        Self { handler, outbox, nudges, aftermath, runs: BTreeMap::new() }
     }
 
     /// Begins a run. Without a right there is nothing to run under.
@@ -144,7 +156,8 @@ impl Jobs {
         let (cut, reason) = (CancellationToken::new(), Arc::new(OnceLock::new()));
         self.runs.insert((id, epoch), Run { stop: stop.clone(), cut: cut.clone(), reason: reason.clone() });
         let run = JobRun { job: Arc::new(job), right, stop, reason, nudges: self.nudges.clone() };
-        tasks.spawn(carry_out(self.handler.clone(), run, cut, self.outbox.clone()));
+        let aftermath = self.aftermath.clone();
+        tasks.spawn(carry_out(self.handler.clone(), run, cut, aftermath, self.outbox.clone()));
     }
 
     /// Tells a run to stop.
@@ -177,21 +190,32 @@ impl Jobs {
     }
 }
 
-async fn carry_out(handler: Arc<dyn JobHandler>, run: JobRun, cut: CancellationToken, outbox: Outbox) {
+async fn carry_out(
+    handler: Arc<dyn JobHandler>,
+    run: JobRun,
+    cut: CancellationToken,
+    aftermath: Aftermath,
+    outbox: Outbox,
+) {
     let (job, epoch) = (run.spec().id().clone(), run.epoch());
     let _gone = outbox.send(Message::JobRunning(job.clone(), epoch));
     let end = tokio::select! {
         biased;
-        () = cut.cancelled() => {
-            warn!(%job, %epoch, "the job had not stopped when the node's right ended and was cut off");
-            JobEnd::Stopped
-        }
-        end = AssertUnwindSafe(handler.run(run)).catch_unwind() => end.unwrap_or_else(|panic| {
+        () = cut.cancelled() => None,
+        end = AssertUnwindSafe(handler.run(run)).catch_unwind() => Some(end.unwrap_or_else(|panic| {
             let text = panic_text(&*panic);
             error!(%job, %epoch, panic = text, "the job handler panicked");
             JobEnd::Failed(format!("panicked: {text}"))
-        }),
+        })),
     };
-    // The handler's future is gone here, so this is true: nothing of it runs any more.
+    // The handler's future is gone here.
+    let end = match end {
+        Some(end) => end,
+        None => {
+            warn!(%job, %epoch, "the job had not stopped when the node's right ended and was cut off");
+            aftermath.clock.sleep_until(aftermath.clock.now() + aftermath.margin).await;
+            JobEnd::Stopped
+        }
+    };
     let _gone = outbox.send(Message::JobEnded(job, epoch, end));
 }

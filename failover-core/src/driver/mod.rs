@@ -33,7 +33,7 @@ pub use hooks::RoleHooks;
 pub(crate) use hooks::{Hooks, NoHooks};
 pub(crate) use inbox::{Message, Nudges, Outbox};
 pub use jobs::{JobHandler, JobRun};
-pub(crate) use jobs::{Jobs, NoJobs};
+pub(crate) use jobs::{Aftermath, Jobs, NoJobs};
 pub(crate) use log::CallLog;
 pub(crate) use shared::Shared;
 
@@ -108,10 +108,11 @@ impl Driver {
         for hint in hints::all(machine.member()) {
             tasks.spawn(hints::watch(backend.clone(), clock.clone(), timing, hint, nudges.clone()));
         }
+        let aftermath = Aftermath { clock: clock.clone(), margin: timing.margin() };
         Self {
             member: Arc::new(machine.member().clone()),
             hooks: Hooks::new(hooks, clock.clone(), timing.ttl(), outbox.clone()),
-            jobs: Jobs::new(jobs, outbox.clone(), nudges.clone()),
+            jobs: Jobs::new(jobs, outbox.clone(), nudges.clone(), aftermath),
             machine,
             backend,
             clock,

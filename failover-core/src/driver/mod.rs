@@ -32,8 +32,8 @@ pub(crate) use hints::repeat;
 pub use hooks::RoleHooks;
 pub(crate) use hooks::{Hooks, NoHooks};
 pub(crate) use inbox::{Message, Nudges, Outbox};
-pub use jobs::{JobHandler, JobRun};
 pub(crate) use jobs::{Aftermath, Jobs, NoJobs};
+pub use jobs::{JobHandler, JobRun};
 pub(crate) use log::CallLog;
 pub(crate) use shared::Shared;
 

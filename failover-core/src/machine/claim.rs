@@ -57,9 +57,10 @@ enum State {
 #[derive(Debug, Clone)]
 struct Seeking {
     try_at: Time,
+    /// When the lease is, or was, free to ask for, if that is known: the head start counts from there.
+    free_at: Option<Time>,
     /// Whether the next call asks for the lease, or only looks how it stands.
     armed: bool,
-    free_since: Option<Time>,
     open: Option<Ticket>,
 }
 
@@ -120,7 +121,12 @@ impl Claim {
 
     /// How long to hold back for those further ahead in line once the lease is free.
     pub fn set_head_start(&mut self, head_start: Duration) {
-        self.head_start = head_start;
+        if head_start == std::mem::replace(&mut self.head_start, head_start) {
+            return;
+        }
+        if let State::Seeking(Seeking { try_at, free_at: Some(free_at), .. }) = &mut self.state {
+            *try_at = *free_at + head_start;
+        }
     }
 
     /// How long to wait at most between two looks at a lease that another holds. By default, until it is due to lapse.
@@ -159,7 +165,7 @@ impl Claim {
     pub fn seek(&mut self, now: Time) {
         if self.is_idle() {
             let armed = self.head_start.is_zero();
-            self.state = State::Seeking(Seeking { try_at: now, armed, free_since: None, open: None });
+            self.state = State::Seeking(Seeking { try_at: now, free_at: None, armed, open: None });
         }
     }
 
@@ -211,6 +217,8 @@ impl Claim {
             if soonest < seeking.try_at {
                 seeking.try_at = soonest;
                 seeking.armed = self.head_start.is_zero();
+                // What was predicted may not hold any more; what was seen does.
+                seeking.free_at = seeking.free_at.filter(|at| *at <= now);
             }
         }
     }
@@ -295,7 +303,7 @@ impl Claim {
     fn retry(&mut self, now: Time) {
         let again = now + self.jitter.upto(self.timing.beat() / 4);
         match &mut self.state {
-            State::Seeking(seeking) => seeking.try_at = again,
+            State::Seeking(seeking) => (seeking.try_at, seeking.free_at) = (again, None),
             State::Held(held) => held.renew_at = again,
             State::Releasing { try_at, .. } => *try_at = again,
             State::Idle | State::Ending { .. } => {}
@@ -338,20 +346,23 @@ impl Claim {
         self.known = view.term;
         let State::Seeking(seeking) = &mut self.state else { return None };
         seeking.armed = true;
-        let mut wait_for = |remaining: Duration| {
-            seeking.free_since = None;
-            let due = now + remaining.max(self.timing.beat() / 200) + self.head_start;
-            seeking.try_at = self.patience.map_or(due, |most| due.min(now + most));
-        };
         match &view.tenant {
+            // Seen free before, it was free since then: looking again gives nobody a longer head start.
             Tenant::Free => {
-                let since = *seeking.free_since.get_or_insert(now);
-                seeking.try_at = since + self.head_start;
+                let since = seeking.free_at.filter(|at| *at <= now).unwrap_or(now);
+                (seeking.try_at, seeking.free_at) = (since + self.head_start, Some(since));
             }
             // An earlier call of ours was granted after all, or somebody left the lease to this node.
-            Tenant::Held { holder, .. } if *holder == self.me => seeking.try_at = now,
-            Tenant::Reserved { successor, .. } if *successor == self.me.node => seeking.try_at = now,
-            Tenant::Held { remaining, .. } | Tenant::Reserved { remaining, .. } => wait_for(*remaining),
+            Tenant::Held { holder, .. } if *holder == self.me => (seeking.try_at, seeking.free_at) = (now, None),
+            Tenant::Reserved { successor, .. } if *successor == self.me.node => {
+                (seeking.try_at, seeking.free_at) = (now, None);
+            }
+            Tenant::Held { remaining, .. } | Tenant::Reserved { remaining, .. } => {
+                let free_at = now + (*remaining).max(self.timing.beat() / 200);
+                let due = free_at + self.head_start;
+                let impatient = self.patience.map(|most| now + most).filter(|at| *at < due);
+                (seeking.try_at, seeking.free_at) = impatient.map_or((due, Some(free_at)), |at| (at, None));
+            }
         }
         Some(ClaimEvent::Refused(view.clone()))
     }

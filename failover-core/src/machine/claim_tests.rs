@@ -204,3 +204,16 @@ fn a_term_that_was_given_back_is_never_held_again() {
     let (ticket, _) = ask(&mut claim, at(4520));
     assert!(matches!(claim.outcome(at(4530), at(4520), ticket, &grant(2)), Some(ClaimEvent::Held { .. })));
 }
+
+#[test]
+fn a_candidate_that_moves_up_in_line_does_not_wait_out_its_old_place() {
+    let mut claim = claim();
+    claim.set_head_start(Duration::from_millis(400));
+    claim.seek(at(0));
+    let (ticket, _) = ask(&mut claim, at(0));
+    let other = Tenant::Held { holder: member("b", 2), remaining: Duration::from_secs(3) };
+    claim.outcome(at(10), at(0), ticket, &Ok(Reply::View(LeaseView { term: Term(1), tenant: other })));
+    assert_eq!(claim.deadline(), Some(at(3410)));
+    claim.set_head_start(Duration::ZERO);
+    assert_eq!(claim.deadline(), Some(at(3010)));
+}

@@ -26,7 +26,7 @@ pub(super) struct Jobs {
     /// Removals up to here were dropped: a reader from before may have missed one.
     feed_floor: Revision,
     /// No name whose removal was dropped had a higher epoch.
-    epoch_floor: Epoch,
+    pub(super) epoch_floor: Epoch,
     fences: Fences,
     pub(super) stamp: u64,
 }

@@ -119,6 +119,16 @@ impl World {
         self.leases.floor = self.leases.floor.max(floor);
         Ok(())
     }
+
+    /// As [`raise_floor`](Self::raise_floor), and jobs that are new to the store begin above it too.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn go_on_above(&mut self, floor: Term) -> Result<()> {
+        self.raise_floor(floor)?;
+        self.jobs.epoch_floor = self.jobs.epoch_floor.max(crate::ids::Epoch(floor.0));
+        Ok(())
+    }
 }
 
 #[async_trait]

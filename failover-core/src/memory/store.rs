@@ -127,14 +127,14 @@ impl MemoryStore {
         clusters.worlds.values_mut().for_each(World::make_newer);
     }
 
-    /// What an operator does after a loss: opens the store as it is now, with a floor above every term known to have been
-    /// granted.
+    /// What an operator does after a loss: opens the store as it is now, with a floor above every token known to have been in
+    /// use: leases' terms and jobs' epochs go on above it.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) if the floor is above [`MAX_FLOOR`](crate::lease::MAX_FLOOR).
     pub fn reopen(&self, floor: Term) -> Result<Self> {
         let store = Self::open(self.shared.clone(), self.cluster.clone());
-        store.with("reopen", |world, _| world.raise_floor(floor))??;
+        store.with("reopen", |world, _| world.go_on_above(floor))??;
         Ok(store)
     }
 
@@ -204,7 +204,8 @@ impl fmt::Debug for MemoryStore {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::ids::{Incarnation, Member, NodeId};
+    use crate::ids::{Epoch, Incarnation, JobId, Member, NodeId};
+    use crate::job::{Assigned, JobAssigner, JobSpec, Move, Step};
     use crate::lease::{Acquired, LeaseManager};
     use crate::time::ManualClock;
     use std::time::Duration;
@@ -223,6 +224,11 @@ mod tests {
             panic!("nobody holds it")
         };
         assert_eq!(lease.term, Term(42));
+        let job = JobSpec::new(JobId::new("j").unwrap(), "").unwrap();
+        new.submit(&job).await.unwrap();
+        let step = Step::Place { to: member };
+        let place = Move { job: job.id().clone(), expect: Epoch(41), step };
+        assert!(matches!(new.assign(&lease, &[place]).await.unwrap(), Assigned::Applied(_)));
     }
 
     #[tokio::test]

@@ -171,8 +171,8 @@ impl Opening {
     async fn settle_cluster(&mut self, cluster: &ClusterName, floor: u64) -> Result<u64, Fault> {
         self.run("INSERT INTO {clusters} (cluster) VALUES (?) {or_ignore}", args![cluster.as_str()]).await?;
         self.run(
-            "UPDATE {clusters} SET term_floor = ? WHERE cluster = ? AND term_floor < ?",
-            args![floor, cluster.as_str(), floor],
+            "UPDATE {clusters} SET term_floor = ?, epoch_floor = MAX(epoch_floor, ?) WHERE cluster = ? AND term_floor < ?",
+            args![floor, floor, cluster.as_str(), floor],
         )
         .await?;
         let row = self.row("SELECT pulse FROM {clusters} WHERE cluster = ?", args![cluster.as_str()]).await?;

@@ -96,7 +96,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Makes every later grant have a term above this one: for an operator who opens a store that lost some (law 2).
+    /// Makes every later grant have a term above this one, and every job that is new to the store begin above it: for an operator
+    /// who opens a store that lost what it knew (law 2). Choose it above every token in use, jobs' epochs included.
     pub fn term_floor(mut self, floor: Term) -> Self {
         self.term_floor = floor;
         self

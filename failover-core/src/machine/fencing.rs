@@ -78,13 +78,13 @@ impl Fencing {
     }
 
     /// Begins with the nodes that need it, and ends with those that do not any more. `settled_since` is the moment from which
-    /// the jobs must have been read to show that none is left with a dead owner.
-    pub(super) fn review(&mut self, now: Time, mirror: &Mirror, peers: &Peers, settled_since: Time) {
+    /// the jobs must have been read to show that none is left with a dead owner; `term` is that of this node's active lease.
+    pub(super) fn review(&mut self, now: Time, mirror: &Mirror, peers: &Peers, settled_since: Time, term: Term) {
         let mut owners = mirror.owners();
         owners.retain(|owner, _| owner.node != self.me.node);
         let mut needed: BTreeSet<NodeId> = BTreeSet::new();
         for (owner, read_at) in &owners {
-            if !Self::is_alive(owner, *read_at, peers) {
+            if !Self::is_alive(owner, *read_at, peers) || peers.is_outdated(&owner.node, term) {
                 needed.insert(owner.node.clone());
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::detect::{Detector, Rhythm};
 use crate::heartbeat::{Lead, News, Role, Sighting};
-use crate::ids::{Member, NodeId};
+use crate::ids::{Member, NodeId, Term};
 use crate::time::Time;
 use crate::timing::Timing;
 
@@ -93,6 +93,12 @@ impl Peers {
             self.seen.insert(node, peer);
         }
         signs
+    }
+
+    /// Whether the node's last heartbeat still tells that it leads, under a lower term than `term`: it has not beaten since it lost
+    /// the lease, so it is probably gone, whatever its age. A wrong suspicion costs a look.
+    pub(super) fn is_outdated(&self, node: &NodeId, term: Term) -> bool {
+        self.seen.get(node).and_then(|peer| peer.news.lead.as_ref()).is_some_and(|lead| lead.term < term)
     }
 
     /// Whether the node says that it takes no part: set so by its own host, which the cluster's settings do not tell.

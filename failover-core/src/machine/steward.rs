@@ -111,7 +111,7 @@ impl Steward {
 
     /// The decisions that are due, once it [`is_ready`](Self::is_ready).
     pub(super) fn decide(&mut self, sight: &Sight<'_>) -> Option<Call> {
-        self.fencing.review(sight.now, sight.mirror, sight.peers, self.read_since);
+        self.fencing.review(sight.now, sight.mirror, sight.peers, self.read_since, self.lease.term);
         self.wake_at = None;
         let may_retry = self.may_retry(sight.now);
         if self.assigning || !sight.mirror.covers(self.read_since) || !may_retry {
@@ -138,11 +138,19 @@ impl Steward {
         Some(Call::Assign { fence: self.lease.clone(), moves: plan.moves })
     }
 
+    /// The others that could be given something, in order.
+    fn fit(&self, sight: &Sight<'_>) -> Vec<Member> {
+        let mut fit = sight.roster.fit(sight.peers, &self.me.node, self.standby.as_ref());
+        fit.retain(|member| {
+            !self.fencing.concerns(&member.node) && !sight.peers.is_outdated(&member.node, self.lease.term)
+        });
+        fit
+    }
+
     /// Itself first, then the standby, then the roster.
     fn places(&self, sight: &Sight<'_>) -> Vec<Place> {
         let own = sight.own_capacity.map(|room| Place { member: self.me.clone(), room: i64::from(room) });
-        let mut others = sight.roster.fit(sight.peers, &self.me.node, self.standby.as_ref());
-        others.retain(|member| !self.fencing.concerns(&member.node));
+        let mut others = self.fit(sight);
         others.sort_by_key(|member| Some(member) != self.standby.as_ref());
         let room = |node: &NodeId| sight.peers.get(node).map_or(0, |peer| i64::from(peer.news.capacity));
         own.into_iter().chain(others.into_iter().map(|member| Place { room: room(&member.node), member })).collect()
@@ -182,9 +190,7 @@ impl Steward {
 
     /// Appoints the standby. Tells when it is another than before.
     pub(super) fn appoint(&mut self, sight: &Sight<'_>, out: &mut Vec<Effect>) {
-        let mut fit = sight.roster.fit(sight.peers, &self.me.node, self.standby.as_ref());
-        fit.retain(|member| !self.fencing.concerns(&member.node));
-        let first = fit.into_iter().next();
+        let first = self.fit(sight).into_iter().next();
         if first != self.standby {
             if let Some(member) = &first {
                 let event = Event::new(EventKind::StandbyAppointed, member.node.clone(), Reason::FirstInLine);

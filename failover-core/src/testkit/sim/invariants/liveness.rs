@@ -43,8 +43,9 @@ pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
 /// node could be one, and every job that has room somewhere runs.
 #[derive(Default)]
 pub(super) struct Liveness {
-    /// Runs that had ended at the last look while the store did not know it yet. They may not be found so a second time.
-    ending: BTreeSet<(JobId, Epoch)>,
+    /// Jobs that were on their way at the last look: a run had ended while the store did not know it yet, or one that ended had just
+    /// made room for another. They may not be found so a second time.
+    passing: BTreeSet<(JobId, Epoch)>,
 }
 
 impl Invariant for Liveness {
@@ -55,10 +56,13 @@ impl Invariant for Liveness {
     fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Bound => {
-                whole(scene)?;
-                let before = std::mem::replace(&mut self.ending, ending(scene));
-                match self.ending.intersection(&before).next() {
-                    Some((job, epoch)) => Err(format!("{job}#{epoch} runs for the store and nowhere else")),
+                let mut passing = ending(scene);
+                passing.extend(whole(scene)?);
+                let before = std::mem::replace(&mut self.passing, passing);
+                match self.passing.intersection(&before).next() {
+                    Some((job, epoch)) => {
+                        Err(format!("{job}#{epoch} could run, or runs for the store and nowhere else"))
+                    }
                     None => Ok(()),
                 }
             }
@@ -84,7 +88,8 @@ fn ending(scene: &Scene) -> BTreeSet<(JobId, Epoch)> {
     lost.map(|record| (record.spec.id().clone(), record.epoch)).collect()
 }
 
-fn whole(scene: &Scene) -> Result<(), String> {
+/// Whether everything is well. Gives the jobs that are on their way.
+fn whole(scene: &Scene) -> Result<BTreeSet<(JobId, Epoch)>, String> {
     let up = || scene.nodes.iter().filter_map(|node| node.process.as_ref());
     let fit = || up().filter(|process| !process.parked);
     let of = |role: Role| up().filter(move |process| process.role == role).count();
@@ -113,9 +118,16 @@ fn whole(scene: &Scene) -> Result<(), String> {
     }
     if eligible == 0 {
         // Nobody decides, so nothing moves.
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
-    jobs(scene).iter().try_for_each(|record| settled(scene, record, &fit().collect::<Vec<_>>()))
+    let fit: Vec<_> = fit().collect();
+    let mut passing = BTreeSet::new();
+    for record in jobs(scene) {
+        if !is_settled(scene, &record, &fit)? {
+            passing.insert((record.spec.id().clone(), record.epoch));
+        }
+    }
+    Ok(passing)
 }
 
 fn jobs(scene: &Scene) -> Vec<JobRecord> {
@@ -127,26 +139,23 @@ fn jobs(scene: &Scene) -> Vec<JobRecord> {
     records.collect()
 }
 
-/// The job runs where the store says, or there is nothing it could do.
-fn settled(scene: &Scene, record: &JobRecord, fit: &[&ProcessScene]) -> Result<(), String> {
-    let id = record.spec.id();
+/// Whether the job runs where the store says, or there is nothing it could do.
+fn is_settled(scene: &Scene, record: &JobRecord, fit: &[&ProcessScene]) -> Result<bool, String> {
     match (&record.owner, record.phase) {
-        _ if record.retiring => Err(format!("{id} was removed and is still there, with {:?}", record.owner)),
-        (None, Phase::Completed) => Ok(()),
+        _ if record.retiring => {
+            Err(format!("{} was removed and is still there, with {:?}", record.spec.id(), record.owner))
+        }
+        (None, Phase::Completed) => Ok(true),
         // Its time may not have come: after five failures it waits for longer than the bound.
-        (None, Phase::Failed) if record.failures > 4 => Ok(()),
+        (None, Phase::Failed) if record.failures > 4 => Ok(true),
         // That it has ended may be on its way to the store, once.
-        (Some(owner), phase) if phase == Phase::Running || is_run(scene, owner, record) => Ok(()),
-        (Some(owner), _) => Err(format!("{id} is {owner}'s and does not run")),
+        (Some(owner), phase) => Ok(phase == Phase::Running || is_run(scene, owner, record)),
         (None, _) => {
             let records = jobs(scene);
             let load = |p: &ProcessScene| -> u32 {
                 records.iter().filter(|r| r.owner.as_ref() == Some(&p.member)).map(|r| r.spec.weight()).sum()
             };
-            match fit.iter().find(|p| p.capacity >= load(p) + record.spec.weight()) {
-                Some(p) => Err(format!("{id} is {} although {} has room for it", record.phase, p.member)),
-                None => Ok(()),
-            }
+            Ok(!fit.iter().any(|p| p.capacity >= load(p) + record.spec.weight()))
         }
     }
 }

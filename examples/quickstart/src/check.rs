@@ -34,18 +34,18 @@ pub(crate) fn reckon(phases: &[Phase], lines: &[Line], left_well: bool) -> bool 
     println!();
 
     let works = runs(lines);
-    let mut all = verdict("every node left in good order", left_well.then_some(()).ok_or("one did not".to_owned()));
-    all &= verdict("the records show work", if works.len() >= 2 { Ok(()) } else { Err("they are empty".to_owned()) });
+    let mut all = verdict("every node left in good order", &left_well.then_some(()).ok_or("one did not".to_owned()));
+    all &= verdict("the records show work", &(works.len() >= 2).then_some(()).ok_or("they are empty".to_owned()));
     for (work, runs) in &works {
         let tokens: Vec<String> = runs.iter().map(|run| format!("{}#{}", run.node, run.token)).collect();
-        all &= verdict(&format!("{work}: one owner at a time, tokens in order: {}", tokens.join(", ")), check(runs));
+        all &= verdict(&format!("{work}: one owner at a time, tokens in order: {}", tokens.join(", ")), &check(runs));
     }
     println!("\n{}", if all { "Every check held." } else { "A check FAILED." });
     all
 }
 
-fn verdict(what: &str, outcome: Result<(), String>) -> bool {
-    match &outcome {
+fn verdict(what: &str, outcome: &Result<(), String>) -> bool {
+    match outcome {
         Ok(()) => println!("ok      {what}"),
         Err(why) => println!("FAILED  {what}: {why}"),
     }

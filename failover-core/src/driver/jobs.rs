@@ -209,13 +209,12 @@ async fn carry_out(
         })),
     };
     // The handler's future is gone here.
-    let end = match end {
-        Some(end) => end,
-        None => {
-            warn!(%job, %epoch, "the job had not stopped when the node's right ended and was cut off");
-            aftermath.clock.sleep_until(aftermath.clock.now() + aftermath.margin).await;
-            JobEnd::Stopped
-        }
+    let end = if let Some(end) = end {
+        end
+    } else {
+        warn!(%job, %epoch, "the job had not stopped when the node's right ended and was cut off");
+        aftermath.clock.sleep_until(aftermath.clock.now() + aftermath.margin).await;
+        JobEnd::Stopped
     };
     let _gone = outbox.send(Message::JobEnded(job, epoch, end));
 }

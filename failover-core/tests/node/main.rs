@@ -1,0 +1,8 @@
+//! Nodes on the reference backend, on a clock that is moved by hand: every moment here is exact.
+
+mod ends;
+mod faults;
+mod roles;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

@@ -140,8 +140,12 @@ impl Machine {
                 }
             }
             Ok(Reply::Written(Written::Fenced { .. })) => self.fire(now, Trigger::FencedOff, out),
-            // It was changed meanwhile, perhaps by the lost answer's own write: read it again, then decide again.
-            Ok(_) | Err(_) => {
+            // It was changed meanwhile, perhaps by the write whose answer was lost: decide again on what is there now.
+            Ok(_) => {
+                self.wishes.switchover = None;
+                self.cadence.control.hint(now, self.config.timing.beat());
+            }
+            Err(_) => {
                 self.wishes.retry_at = Some(retry_at);
                 self.cadence.control.hint(now, self.config.timing.beat());
             }

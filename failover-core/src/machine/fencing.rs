@@ -37,6 +37,8 @@ struct Death {
     reason: Reason,
     term: Term,
     on_record: OnRecord,
+    /// Whether to look whose claim is there, because there is one already.
+    look: bool,
 }
 
 /// A failure to put on record.
@@ -46,6 +48,8 @@ pub(super) struct Incident {
     pub(super) reason: Reason,
     /// The highest term of the node's lease when the member was found dead.
     pub(super) term: Term,
+    /// Whether it is claimed already, so that it remains to be seen by whom.
+    pub(super) is_claimed: bool,
 }
 
 /// All nodes that are being fenced.
@@ -219,30 +223,39 @@ impl Fencing {
         for (member, death) in deaths {
             if matches!(death.on_record, OnRecord::Due(at) if now >= at) {
                 death.on_record = OnRecord::Open;
-                return Some(Incident { member: member.clone(), reason: death.reason, term: death.term });
+                let (reason, term, is_claimed) = (death.reason, death.term, death.look);
+                return Some(Incident { member: member.clone(), reason, term, is_claimed });
             }
         }
         None
     }
 
-    /// Whether the failure is on record now: claimed by this call or by an earlier active node.
-    pub(super) fn recorded(&mut self, member: &Member, retry_at: Option<Time>) {
-        if let Some(death) = self.victims.get_mut(&member.node).and_then(|victim| victim.dead.get_mut(member)) {
-            death.on_record = retry_at.map_or(OnRecord::Claimed, OnRecord::Due);
+    /// The failure is on record, and told by whoever claimed it.
+    pub(super) fn recorded(&mut self, member: &Member) {
+        if let Some(death) = self.death(member) {
+            death.on_record = OnRecord::Claimed;
         }
     }
 
-    pub(super) fn deadline(&self, wait: bool) -> Option<Time> {
-        let claims = self.victims.values().filter(|_| !wait).filter_map(|victim| victim.claim.deadline());
-        let mut due = Vec::new();
-        for death in self.victims.values().flat_map(|victim| victim.dead.values()) {
-            match death.on_record {
-                OnRecord::Due(at) => due.push(at),
-                // One at a time: its outcome comes before the next.
-                OnRecord::Open => return claims.min(),
-                OnRecord::Claimed => {}
-            }
+    /// The failure is not settled yet: at `at`, claim it, or look who has.
+    pub(super) fn record_again(&mut self, member: &Member, at: Time, look: bool) {
+        if let Some(death) = self.death(member) {
+            (death.on_record, death.look) = (OnRecord::Due(at), look);
         }
+    }
+
+    fn death(&mut self, member: &Member) -> Option<&mut Death> {
+        self.victims.get_mut(&member.node).and_then(|victim| victim.dead.get_mut(member))
+    }
+
+    /// `wait`: every call for a lost node's lease that may be under way is; `recording`: so is one that puts a failure on record.
+    pub(super) fn deadline(&self, wait: bool, recording: bool) -> Option<Time> {
+        let claims = self.victims.values().filter(|_| !wait).filter_map(|victim| victim.claim.deadline());
+        let deaths = self.victims.values().filter(|_| !recording).flat_map(|victim| victim.dead.values());
+        let due = deaths.filter_map(|death| match death.on_record {
+            OnRecord::Due(at) => Some(at),
+            OnRecord::Open | OnRecord::Claimed => None,
+        });
         claims.chain(due).min()
     }
 }
@@ -252,7 +265,8 @@ pub(super) struct Regressed;
 
 impl Victim {
     fn find_dead(&mut self, now: Time, member: Member, reason: Reason, term: Term) {
-        self.dead.entry(member).or_insert(Death { reason, term, on_record: OnRecord::Due(now) });
+        let death = Death { reason, term, on_record: OnRecord::Due(now), look: false };
+        self.dead.entry(member).or_insert(death);
     }
 
     /// The node's lease is not this node's any more: what is not settled has to be proven again.

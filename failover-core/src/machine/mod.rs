@@ -38,7 +38,7 @@ pub mod table;
 mod tenure;
 mod wishes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use effect::{Call, CallId, Effect, Finish};
 pub use event::{Event, EventKind};
@@ -127,6 +127,8 @@ pub struct Machine {
     runner: Runner,
     hooks: Hooks,
     steward: Option<Steward>,
+    /// The failures this incarnation has told of, under whichever of its terms.
+    told: BTreeSet<Member>,
     wishes: Wishes,
     /// To whom the active lease goes when it is given back.
     successor: Option<NodeId>,
@@ -161,6 +163,7 @@ impl Machine {
             runner: Runner::new(me),
             hooks: Hooks::new(),
             steward: None,
+            told: BTreeSet::new(),
             wishes: Wishes::new(),
             successor: None,
             patience_until: None,
@@ -201,7 +204,8 @@ impl Machine {
             return None;
         }
         let fences_wait = self.fences_open() >= FENCES_AT_ONCE;
-        let steward = self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait));
+        let recording = self.calls.is_open(|purpose| matches!(purpose, Purpose::Incident(_)));
+        let steward = self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait, recording));
         let reports = if self.calls.is_open(|p| *p == Purpose::Report) { None } else { self.runner.deadline() };
         let due = [
             self.node.claim.deadline(),
@@ -287,7 +291,9 @@ impl Machine {
             }
             Purpose::Incident(incident) => {
                 let steward = self.steward.as_mut();
-                if steward.is_some_and(|s| s.on_incident(&incident, &outcome, retry_at, out).is_err()) {
+                if steward
+                    .is_some_and(|s| s.on_incident(now, &incident, &outcome, retry_at, &mut self.told, out).is_err())
+                {
                     self.fire(now, Trigger::FencedOff, out);
                 }
             }

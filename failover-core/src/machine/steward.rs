@@ -1,6 +1,8 @@
 //! The duties of the active node: its fence, lost nodes, placement, the standby.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::effect::{Call, Effect};
 use super::event::{Event, EventKind};
@@ -12,7 +14,7 @@ use super::peers::Peers;
 use super::placement::{self, Ground, Place};
 use super::reason::Reason;
 use super::roster::Roster;
-use crate::ids::{JobId, Member, NodeId, StateKey};
+use crate::ids::{Incarnation, JobId, Member, NodeId, StateKey, Term};
 use crate::job::{Assigned, MAX_BATCH};
 use crate::lease::Lease;
 use crate::record;
@@ -203,44 +205,80 @@ impl Steward {
     /// The call that puts the next failure on record, if one is due: each is claimed once, whoever is active (law 14).
     pub(super) fn next_incident(&mut self, now: Time) -> Option<(Incident, Call)> {
         let incident = self.fencing.next_record(now)?;
-        let value = serde_json::json!({
-            "node": incident.member.node,
-            "incarnation": incident.member.incarnation,
-            "term": incident.term,
-            "reason": incident.reason.text(),
-            "fenced_by": self.me.node,
-            "active_term": self.lease.term,
-        });
-        let key = StateKey::new(format!("incident/{}/{}", incident.member.node, incident.member.incarnation)).ok()?;
-        let value = record::encode("incident", &value).ok()?.into_bytes();
+        let Member { node, incarnation } = &incident.member;
+        let place = StateKey::new(format!("incident/{node}/{incarnation}")).ok()?;
+        if incident.is_claimed {
+            return Some((incident, Call::List { prefix: place, limit: 1 }));
+        }
+        let value = Claimed {
+            node: node.clone(),
+            incarnation: *incarnation,
+            term: incident.term,
+            reason: incident.reason.text().to_owned(),
+            fenced_by: self.me.node.clone(),
+            active_term: self.lease.term,
+        };
+        let (key, value) = (place.join("claim").ok()?, record::encode("incident", &value).ok()?.into_bytes());
         Some((incident, Call::Put { key, value, expect: Expect::Absent, fence: self.lease.clone() }))
     }
 
     /// Takes in how that came out. `Err` means that another node is active.
     pub(super) fn on_incident(
         &mut self,
+        now: Time,
         incident: &Incident,
         outcome: &Result<Reply, Fault>,
         retry_at: Time,
+        told: &mut BTreeSet<Member>,
         out: &mut Vec<Effect>,
     ) -> Result<(), FencedOff> {
+        let member = &incident.member;
         match outcome {
-            Ok(Reply::Written(Written::Written(_))) => {
-                let event = Event::new(EventKind::NodeFenced, incident.member.node.clone(), incident.reason);
-                out.push(Effect::Tell(event.term(incident.term).detail(incident.member.incarnation.to_string())));
-                self.fencing.recorded(&incident.member, None);
-            }
-            Ok(Reply::Written(Written::Conflict(_))) => self.fencing.recorded(&incident.member, None),
+            Ok(Reply::Written(Written::Written(_))) => self.tell_fenced(incident, told, out),
+            // Claimed by an earlier active node, or by this one with a write whose answer was lost.
+            Ok(Reply::Written(Written::Conflict(_))) => self.fencing.record_again(member, now, true),
             Ok(Reply::Written(Written::Fenced { .. })) => return Err(FencedOff),
-            Ok(_) | Err(_) => self.fencing.recorded(&incident.member, Some(retry_at)),
+            Ok(Reply::Documents(documents)) => match documents.first() {
+                Some(document) if self.is_own_claim(&document.value) => self.tell_fenced(incident, told, out),
+                Some(_) => self.fencing.recorded(member),
+                None => self.fencing.record_again(member, now, false),
+            },
+            Ok(_) | Err(_) => self.fencing.record_again(member, retry_at, incident.is_claimed),
         }
         Ok(())
     }
 
-    /// When it will have something to do by itself. `fences_wait`: every call to take a lost node's lease that may be under way is.
-    pub(super) fn deadline(&self, fences_wait: bool) -> Option<Time> {
-        [self.retry_at, self.wake_at, self.fencing.deadline(fences_wait)].into_iter().flatten().min()
+    /// A term is never issued twice, so it tells whose claim this is.
+    fn is_own_claim(&self, value: &[u8]) -> bool {
+        let claimed = record::decode::<Claimed>("incident", "an incident", value);
+        claimed.is_ok_and(|claimed| claimed.active_term == self.lease.term)
     }
+
+    /// Tells of a failure that this node has claimed, once.
+    fn tell_fenced(&mut self, incident: &Incident, told: &mut BTreeSet<Member>, out: &mut Vec<Effect>) {
+        let member = &incident.member;
+        self.fencing.recorded(member);
+        if told.insert(member.clone()) {
+            let event = Event::new(EventKind::NodeFenced, member.node.clone(), incident.reason);
+            out.push(Effect::Tell(event.term(incident.term).detail(member.incarnation.to_string())));
+        }
+    }
+
+    /// When it will have something to do by itself; as for [`Fencing::deadline`].
+    pub(super) fn deadline(&self, fences_wait: bool, recording: bool) -> Option<Time> {
+        [self.retry_at, self.wake_at, self.fencing.deadline(fences_wait, recording)].into_iter().flatten().min()
+    }
+}
+
+/// One failure as it is claimed in the store: the document `incident/<node>/<incarnation>/claim`.
+#[derive(Serialize, Deserialize)]
+struct Claimed {
+    node: NodeId,
+    incarnation: Incarnation,
+    term: Term,
+    reason: String,
+    fenced_by: NodeId,
+    active_term: Term,
 }
 
 /// A store has seen a higher term.

@@ -1,0 +1,15 @@
+//! Real servers and real faults, for the tests of this workspace.
+//!
+//! A test owns the servers it starts: each is a child process on a free port of the loopback, with a directory of its own.
+//! It ends when its value is dropped, and also when the test's process ends in any other way, a kill included. A program that
+//! is not installed fails the test and names the package that brings it; nothing is ever skipped.
+//!
+//! - [`daemon`]: a process that can be paused, killed and started again.
+//! - [`proxy`]: a TCP proxy between a client and its server that delays, cuts, holds and loses what passes.
+//! - [`certificates`]: an authority and certificates of its own making, for TLS.
+//! - one module for each store.
+
+pub mod certificates;
+pub mod daemon;
+pub mod port;
+pub mod proxy;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use failover_core::{ClusterName, Invalid, JobId, NodeId, Timing};
+use failover::{ClusterName, Invalid, JobId, NodeId, Timing};
 
 /// Runs nodes whose jobs are external commands, and asks and tells a cluster things.
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use failover_core::{Error, ErrorKind, Invalid};
+use failover::{Error, ErrorKind, Invalid};
 
 /// Why it ended, as scripts see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use failover_core::events::StampedEvent;
+use failover::events::StampedEvent;
 use serde::Serialize;
 
 /// For whom it is written.
@@ -108,7 +108,7 @@ impl From<StampedEvent> for EventLine {
             at: jiff::Timestamp::try_from(at).map(stamp).unwrap_or_default(),
             node: event.node.to_string(),
             event: event.kind.as_str(),
-            role: event.role.map(failover_core::Role::as_str),
+            role: event.role.map(failover::Role::as_str),
             job: event.job.map(String::from),
             epoch: event.epoch.map(|epoch| epoch.0),
             lease: None,

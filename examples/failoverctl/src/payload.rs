@@ -1,7 +1,7 @@
 //! What a job of `failoverctl` is in the store: JSON with a format, `{"format":1,"command":["rsync","-a","…"]}`.
 
-use failover_core::record;
-use failover_core::{Error, ErrorKind, Invalid, JobId, JobSpec, Result};
+use failover::record;
+use failover::{Error, ErrorKind, Invalid, JobId, JobSpec, Result};
 use serde::{Deserialize, Serialize};
 
 /// A job that runs a command.

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use failover_core::{Backend, Invalid};
+use failover::{Backend, Invalid};
 
 use crate::cli::Global;
 use crate::failure::{Failure, Status};
@@ -23,10 +23,10 @@ pub(crate) async fn open(global: &Global, absent: Absent) -> Result<Backend, Fai
             .next("pass --store URL or set FAILOVER_STORE, for example sqlite:///var/lib/app/failover.db"));
     };
     if absent == Absent::Create || !url.starts_with("sqlite:") || url.contains("create=") {
-        return Ok(failover_sql::open(url, &global.cluster).await?);
+        return Ok(failover::open(url, &global.cluster).await?);
     }
     let url = format!("{url}{}create=false", if url.contains('?') { '&' } else { '?' });
-    failover_sql::open(&url, &global.cluster).await.map_err(|error| {
+    failover::open(&url, &global.cluster).await.map_err(|error| {
         let of_the_path = error.source().and_then(|e| e.downcast_ref::<Invalid>()).is_some_and(|e| e.field == "path");
         let failure = Failure::from(error);
         if of_the_path {

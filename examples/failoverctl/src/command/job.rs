@@ -1,7 +1,7 @@
 //! `job add`, `job list`, `job remove`.
 
-use failover_core::admin::Admin;
-use failover_core::job::{JobRecord, Removed, Submitted};
+use failover::admin::Admin;
+use failover::job::{JobRecord, Removed, Submitted};
 use serde::Serialize;
 
 use crate::cli::{Global, JobCommand};

@@ -1,7 +1,7 @@
 //! `node NAME`: a node whose jobs are external commands.
 
-use failover_core::Node;
-use failover_core::machine::Finish;
+use failover::Node;
+use failover::machine::Finish;
 
 use super::runner::Commands;
 use crate::cli::{Global, NodeArgs};

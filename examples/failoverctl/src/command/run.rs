@@ -1,8 +1,8 @@
 //! `run NAME --lease LEASE -- CMD…`: a command on exactly one of the machines that call this.
 
-use failover_core::election::{Election, Leadership};
-use failover_core::lease::{LeaseView, Tenant};
-use failover_core::{Backend, LeaseName, Term};
+use failover::election::{Election, Leadership};
+use failover::lease::{LeaseView, Tenant};
+use failover::{Backend, LeaseName, Term};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, RunArgs};

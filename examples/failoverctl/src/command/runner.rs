@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use failover_core::ClusterName;
-use failover_core::machine::JobEnd;
-use failover_core::node::{JobHandler, JobRun};
+use failover::ClusterName;
+use failover::machine::JobEnd;
+use failover::node::{JobHandler, JobRun};
 
 use crate::guard::{self, Cause, CommandLine, Ended, Exit, Output};
 use crate::payload::Payload;

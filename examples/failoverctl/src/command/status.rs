@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use failover_core::ClusterName;
-use failover_core::admin::{Admin, Status};
+use failover::ClusterName;
+use failover::admin::{Admin, Status};
 use serde::Serialize;
 
 use super::job::JobLine;
@@ -102,7 +102,7 @@ struct NodeLine {
 
 impl StatusLine {
     fn new(cluster: &ClusterName, status: Status) -> Self {
-        let node = |node: failover_core::admin::NodeStatus| NodeLine {
+        let node = |node: failover::admin::NodeStatus| NodeLine {
             node: node.node.to_string(),
             incarnation: node.incarnation.to_string(),
             role: node.role.as_str(),

@@ -1,7 +1,7 @@
 //! `switchover [--to NODE]`.
 
-use failover_core::admin::{Admin, SwitchoverError};
-use failover_core::time::{Clock, SystemClock};
+use failover::admin::{Admin, SwitchoverError};
+use failover::time::{Clock, SystemClock};
 use serde::Serialize;
 
 use crate::cli::{Global, SwitchoverArgs};

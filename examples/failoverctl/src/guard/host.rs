@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
-use failover_core::right::{Extension, Right};
-use failover_core::time::{Clock, SystemClock};
+use failover::right::{Extension, Right};
+use failover::time::{Clock, SystemClock};
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use failover_core::time::Time;
+use failover::time::Time;
 
 /// What the node tells its guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use failover_core::time::Time;
+use failover::time::Time;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{FAILOVERCTL, LIMIT, Place, eventually, now};

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use failover_core::time::{Clock, SystemClock, Time};
+use failover::time::{Clock, SystemClock, Time};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
@@ -196,10 +196,10 @@ impl Place {
 
     /// Submits a job as another program would.
     pub(crate) fn submit(&self, id: &str, payload: &str) {
-        let (id, cluster) = (failover_core::JobId::new(id).unwrap(), failover_core::ClusterName::new("test").unwrap());
+        let (id, cluster) = (failover::JobId::new(id).unwrap(), failover::ClusterName::new("test").unwrap());
         block_on(async {
-            let store = failover_sql::open(&self.url(), &cluster).await.unwrap();
-            store.jobs.submit(&failover_core::JobSpec::new(id, payload).unwrap()).await.unwrap();
+            let store = failover::open(&self.url(), &cluster).await.unwrap();
+            store.jobs.submit(&failover::JobSpec::new(id, payload).unwrap()).await.unwrap();
         });
     }
 

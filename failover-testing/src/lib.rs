@@ -11,5 +11,6 @@
 
 pub mod certificates;
 pub mod daemon;
+pub mod mariadb;
 pub mod port;
 pub mod proxy;

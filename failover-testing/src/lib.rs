@@ -14,3 +14,4 @@ pub mod daemon;
 pub mod mariadb;
 pub mod port;
 pub mod proxy;
+pub mod redis;

@@ -12,6 +12,7 @@
 pub mod certificates;
 pub mod daemon;
 pub mod mariadb;
+pub mod nats;
 pub mod port;
 pub mod proxy;
 pub mod redis;

@@ -7,12 +7,16 @@
 //! - [`daemon`]: a process that can be paused, killed and started again.
 //! - [`proxy`]: a TCP proxy between a client and its server that delays, cuts, holds and loses what passes.
 //! - [`certificates`]: an authority and certificates of its own making, for TLS.
+//! - [`room`]: a directory that goes with the test's process, however that ends.
 //! - one module for each store.
 
 pub mod certificates;
 pub mod daemon;
 pub mod mariadb;
 pub mod nats;
+pub mod pgbouncer;
 pub mod port;
+pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod room;

@@ -2,6 +2,7 @@
 //!
 //! - [`conformance`]: what the four traits promise, one test a clause. Run it on your own backend.
 //! - [`faults`]: any backend with faults put in its way: delays, refusals, lost requests and replies, calls that hang.
+//! - [`history`]: what clients saw of a lease, recorded and checked for linearizability.
 //!
 //! A backend's author writes a [`Fixture`](conformance::Fixture), which says how to get at a fresh store, and one line. Here
 //! for the reference backend:
@@ -69,4 +70,5 @@
 
 pub mod conformance;
 pub mod faults;
+pub mod history;
 pub mod sim;

@@ -45,6 +45,8 @@ mod store;
 mod tamper;
 mod trace;
 
+pub(super) use rng::Rng;
+
 pub use coverage::Coverage;
 pub use report::{Options, Report, Violation, missing, run, run_schedule};
 pub use schedule::Schedule;

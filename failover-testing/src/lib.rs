@@ -12,6 +12,7 @@
 
 pub mod certificates;
 pub mod daemon;
+pub mod etcd;
 pub mod mariadb;
 pub mod nats;
 pub mod pgbouncer;

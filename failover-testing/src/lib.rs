@@ -10,6 +10,8 @@
 //! - [`room`]: a directory that goes with the test's process, however that ends.
 //! - one module for each store.
 
+#![allow(clippy::missing_panics_doc, reason = "to panic when a server does not do as it is told is what these are for")]
+
 pub mod certificates;
 pub mod daemon;
 pub mod etcd;

@@ -50,6 +50,7 @@
 //! | one leader under a name, nothing else | [`Election`] |
 //! | roles, jobs, takeover | [`Node`], [`JobHandler`], [`RoleHooks`] |
 //! | to know whether you may act right now | [`Right`] |
+//! | to keep late writes away from a resource of your own | [`fencing`] |
 //! | to operate a cluster | [`Admin`] |
 //! | to bring a store of your own | [`HeartbeatStore`], [`LeaseManager`], [`JobAssigner`], [`StateStore`], and `testkit` to show that it keeps its promises |
 //! | to know why something happened | [`Events`], [`machine::Reason`], [`machine::table`] |
@@ -64,6 +65,7 @@ pub mod detect;
 pub mod election;
 pub mod error;
 pub mod events;
+pub mod fencing;
 pub mod heartbeat;
 pub mod ids;
 pub mod job;

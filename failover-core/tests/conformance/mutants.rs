@@ -1,6 +1,8 @@
 //! The suite can fail: each well-known bug, built around the reference backend, is caught by the clause that names it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use failover_core::lease::{Acquired, Durability, Lease, LeaseView, Renewed, Tena
 use failover_core::memory::MemoryStore;
 use failover_core::state::{Deleted, Document, Expect, Written};
 use failover_core::testkit::conformance::{heartbeat, job, lease, state};
+use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{
     Backend, HeartbeatStore, JobAssigner, JobId, LeaseManager, LeaseName, Member, NodeId, Result, Revision, StateKey,
     StateStore, Term,
@@ -26,6 +29,8 @@ enum Bug {
     ForgetIgnoresIncarnation,
     RenewIgnoresToken,
     RenewRevivesLapsed,
+    ExpiryByCallersClock,
+    TermResetByRelease,
     ReleaseUnconditional,
     SuccessorIgnored,
     IncarnationIgnored,
@@ -42,6 +47,7 @@ enum Bug {
     PutNotAtomic,
     StateFenceIgnored,
     ListByCharacters,
+    ListRepeats,
     ValueUnbounded,
     WipeUnnoticed,
 }
@@ -50,6 +56,9 @@ enum Bug {
 struct Mutant {
     store: MemoryStore,
     bug: Bug,
+    /// The latest grant, and when it ends by the clock of whoever asked.
+    granted: Mutex<Option<(Lease, Time)>>,
+    released: AtomicBool,
 }
 
 /// Long enough for every other writer of a clause to come in between.
@@ -58,6 +67,10 @@ async fn let_others_in() {
 }
 
 impl Mutant {
+    fn new(store: MemoryStore, bug: Bug) -> Self {
+        Self { store, bug, granted: Mutex::default(), released: AtomicBool::default() }
+    }
+
     fn is(&self, bug: Bug) -> bool {
         self.bug == bug
     }
@@ -136,7 +149,14 @@ impl LeaseManager for Mutant {
             }
             _ => {}
         }
-        self.store().acquire(name, member, ttl).await
+        let mut answer = self.store().acquire(name, member, ttl).await?;
+        if let Acquired::Granted(lease) = &mut answer {
+            if self.is(Bug::TermResetByRelease) && self.released.load(Ordering::Relaxed) {
+                lease.term = Term(1);
+            }
+            *self.granted.lock().unwrap() = Some((lease.clone(), SystemClock::new().now() + ttl));
+        }
+        Ok(answer)
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Renewed> {
@@ -153,12 +173,20 @@ impl LeaseManager for Mutant {
     }
 
     async fn release(&self, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
+        self.released.store(true, Ordering::Relaxed);
         let held = if self.is(Bug::ReleaseUnconditional) { self.held(&lease.name, lease.ttl).await? } else { None };
         let successor = successor.filter(|_| !self.is(Bug::SuccessorIgnored));
         self.store().release(held.as_ref().unwrap_or(lease), successor).await
     }
 
     async fn current(&self, name: &LeaseName) -> Result<LeaseView> {
+        if let (true, Some((lease, ends))) = (self.is(Bug::ExpiryByCallersClock), &*self.granted.lock().unwrap()) {
+            let tenant = match ends.since(SystemClock::new().now()) {
+                Duration::ZERO => Tenant::Free,
+                remaining => Tenant::Held { holder: lease.holder.clone(), remaining },
+            };
+            return Ok(LeaseView { term: lease.term, tenant });
+        }
         self.store().current(name).await
     }
 
@@ -250,6 +278,10 @@ impl StateStore for Mutant {
                 found.extend(self.store().get(&StateKey::new(like).unwrap()).await?);
             }
         }
+        if let (true, Some(after)) = (self.is(Bug::ListRepeats), after) {
+            found.splice(0..0, self.store().get(after).await?);
+            found.truncate(limit);
+        }
         Ok(found)
     }
 
@@ -285,7 +317,7 @@ macro_rules! caught {
                 catch_unwind(AssertUnwindSafe(|| runtime.block_on($group::$clause(&Memory::start(wrap)))))
             };
             assert!(on(|store| store.backend()).is_ok(), "the clause passes on the sound store");
-            let mutant = on(|store| Backend::new(Mutant { store, bug: Bug::$bug }));
+            let mutant = on(|store| Backend::new(Mutant::new(store, Bug::$bug)));
             assert!(mutant.is_err(), "{}::{} does not see the bug", stringify!($group), stringify!($clause));
         }
     )*};
@@ -299,6 +331,9 @@ caught! {
         by heartbeat::forget_of_another_incarnation_changes_nothing;
     a_store_that_renews_without_the_token: RenewIgnoresToken by lease::a_renewal_under_an_earlier_term_is_lost;
     a_store_that_revives_a_lapsed_lease: RenewRevivesLapsed by lease::a_lapsed_lease_is_never_renewed;
+    a_store_that_judges_expiry_by_the_callers_clock: ExpiryByCallersClock
+        by lease::a_lease_lapses_by_the_stores_clock_alone;
+    a_store_that_resets_the_term_at_a_release: TermResetByRelease by lease::a_term_rises_with_every_grant;
     a_store_that_releases_whatever_is_held: ReleaseUnconditional
         by lease::a_replayed_release_after_a_new_grant_changes_nothing;
     a_store_that_ignores_the_successor: SuccessorIgnored by lease::others_are_refused_while_it_is_reserved;
@@ -319,6 +354,7 @@ caught! {
     a_store_that_looks_before_it_writes: PutNotAtomic by state::of_twenty_concurrent_puts_of_a_version_one_is_written;
     a_store_whose_documents_ignore_the_fence: StateFenceIgnored by state::a_put_under_a_lower_term_is_fenced;
     a_store_that_lists_by_characters: ListByCharacters by state::a_list_tells_what_lies_strictly_below;
+    a_store_whose_pages_repeat: ListRepeats by state::a_list_pages_without_gap_or_repetition;
     a_store_that_cuts_large_values: ValueUnbounded by state::an_oversized_value_is_invalid;
     a_store_that_does_not_notice_a_wipe: WipeUnnoticed by lease::a_wiped_store_is_noticed;
 }

@@ -25,6 +25,7 @@ async fn read(backend: &Backend, mut since: Revision, limit: usize) -> (Vec<JobC
             before = change.revision();
         }
         assert!(page.upto >= before, "the reader goes on from the last change it got, or later");
+        assert!(page.upto > since || !page.more, "a page that says there is more leads on");
         all.extend(page.changes);
         since = page.upto;
         if !page.more {

@@ -54,7 +54,10 @@ pub async fn a_list_pages_without_gap_or_repetition(fixture: &dyn Fixture) {
             let page = ok(backend.state.list(&key("doc"), paged.last(), limit).await);
             assert!(page.len() <= limit, "at most {limit} documents, not {}", page.len());
             let last = page.len() < limit;
-            paged.extend(page.into_iter().map(|document| document.key));
+            for document in page {
+                assert!(paged.last().is_none_or(|after| *after < document.key), "{} is told again", document.key);
+                paged.push(document.key);
+            }
             if last {
                 break;
             }

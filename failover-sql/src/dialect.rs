@@ -1,16 +1,20 @@
 //! What differs between databases, and nothing else: the four traits are written once over this.
 //!
-//! Their statements are plain SQL in the common subset, with three things left open that [`Sql`] fills in once per store:
-//! `{table}` becomes the table's name with its prefix, `{lock}` what locks the rows a write transaction has read, and
-//! `{or_ignore}` what makes an insert of an existing row do nothing. Instead of upserts, which every database spells its own
-//! way, a row is first made sure of, then read under a lock, judged in Rust, and written by its primary key.
+//! Their statements are plain SQL in the common subset, with a few things left open that [`Sql`] fills in once per store:
+//! `{table}` becomes the table's name with its prefix, the rest is what [`Words`] has. Instead of upserts, which every database
+//! spells its own way, a row is first made sure of, then read under a lock, judged in Rust, and written by its primary key.
+//!
+//! That takes several statements. Where each is a round trip, a dialect may do the [`Hot`] operations in one that does it all
+//! or touches nothing; only when it touched nothing is the long way gone, to tell why.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use failover_core::{Error, ErrorKind, LeaseName, Member, NodeId};
+use failover_core::{Durability, Error, ErrorKind, Heartbeat, Lease, LeaseName, Member, NodeId};
 
+use crate::fence::FenceWords;
 use crate::keys::{TABLES, TablePrefix};
 
 /// Why a transaction did not come to its end.
@@ -214,6 +218,59 @@ pub(crate) trait Dialect: Send + Sync {
 
     /// How this database spells what [`Sql`] leaves open.
     fn words(&self) -> Words;
+
+    /// The same for a host's own statements under a [`Fence`](crate::Fence).
+    fn fence_words(&self) -> FenceWords;
+
+    /// Does a hot operation in one statement, a transaction of its own: all of it, with the number that [`Hot`] asks for,
+    /// or nothing at all, which is `None`. The statement's own condition holds everything that the long way checks: the
+    /// store's identity and schema, the record's format, floors and reservations, counters that never fall; and it reads
+    /// the clock after it has locked the row. A fault is as of a whole transaction.
+    async fn shortcut(&self, _operation: &'static str, _of: &Hot<'_>) -> Result<Option<u64>, Fault> {
+        Ok(None)
+    }
+
+    /// What an acknowledged commit survives.
+    fn durability(&self) -> Durability {
+        Durability::SingleNode
+    }
+
+    /// The longest one call may take by itself, its retries included; without one it tries for ten seconds while others are
+    /// in its way.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// The operations that every node does all the time. Times are in nanoseconds.
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "one file needs no short ways")
+)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hot<'a> {
+    /// `beat`: if it is newer than what is there. The number does not matter. Hints at [`BEATS`](crate::keys::BEATS) if the
+    /// news or the incarnation differ.
+    Beat { heartbeat: &'a Heartbeat, news: &'a str },
+    /// `acquire`, if the lease has a row: the number is the term. Hints at the lease's area if it rises.
+    Acquire { name: &'a LeaseName, member: &'a Member, lasts: i64, seen: Seen },
+    /// `renew`, if it is current. The number does not matter.
+    Renew { lease: &'a Lease, lasts: i64 },
+    /// `release`, if it is current. The number does not matter. Hints at the lease's area. `reserved` is zero without a successor,
+    /// and only right if the row says that the lease `lasts` as long as its holder says.
+    Release { lease: &'a Lease, successor: Option<&'a NodeId>, lasts: i64, reserved: i64 },
+}
+
+/// The highest counters a handle has seen: a store that shows lower ones is not what it was.
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "one file needs no short ways")
+)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) term: u64,
+    pub(crate) revision: u64,
+    pub(crate) state_version: u64,
 }
 
 /// A transaction. Dropping it rolls it back.
@@ -244,6 +301,12 @@ pub(crate) struct Words {
     pub(crate) or_ignore: &'static str,
     /// How the n-th bound value, from 1, is written.
     pub(crate) placeholder: fn(usize) -> String,
+    /// A query for the texts of the JSON array that is bound here.
+    pub(crate) ids: &'static str,
+    /// A table `v` of the JSON objects in the array that is bound here, with the columns that a job's row changes in.
+    pub(crate) job_rows: &'static str,
+    /// Writes what `{job_rows}` has, bound first, into the rows of the jobs of a cluster, bound second.
+    pub(crate) save_jobs: &'static str,
 }
 
 /// The statements of a store as its database wants them, each rendered once.
@@ -275,6 +338,7 @@ impl Sql {
     pub(crate) fn render(&self, template: &str) -> String {
         let mut sql = render_tables(&self.prefix, template);
         sql = sql.replace("{lock}", self.words.lock).replace("{or_ignore}", self.words.or_ignore);
+        sql = sql.replace("{ids}", self.words.ids).replace("{job_rows}", self.words.job_rows);
         let mut parts = sql.split('?');
         let mut placed = parts.next().unwrap_or_default().to_owned();
         for (i, part) in parts.enumerate() {
@@ -298,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_statement_is_rendered_for_its_database() {
-        let words = Words { lock: "FOR UPDATE", or_ignore: "", placeholder: |n| format!("${n}") };
+        let (lock, or_ignore, placeholder) = ("FOR UPDATE", "", (|n| format!("${n}")) as fn(usize) -> String);
+        let words = Words { lock, or_ignore, placeholder, ids: "IDS", job_rows: "ROWS", save_jobs: "" };
         let sql = Sql::new(TablePrefix::new("my_").unwrap(), words);
         assert_eq!(
             &*sql.get("SELECT a FROM {jobs} WHERE b = ? AND c = ? {lock}"),

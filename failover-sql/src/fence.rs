@@ -18,7 +18,8 @@ use crate::store::SqlStore;
 /// # async fn example(store: failover_sql::SqlStore, lease: failover_core::Lease, host: &mut sqlx::SqliteConnection)
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// let fence = store.fence(&lease);
-/// let sql = format!("UPDATE accounts SET balance = balance - ? WHERE id = ? AND {}", fence.condition());
+/// // Two values of its own come first.
+/// let sql = format!("UPDATE accounts SET balance = balance - ? WHERE id = ? AND {}", fence.condition_after(2));
 /// let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(5).bind("alice");
 /// // The condition's values are bound last, because it comes last.
 /// let done = fence.bind(update).execute(host).await?;
@@ -44,11 +45,13 @@ use crate::store::SqlStore;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Fence {
+    /// With `?` for every value.
     condition: String,
-    /// A statement that writes but changes nothing, to which the condition is added.
-    touch: String,
-    /// All but the last value, which is the moment.
-    values: Vec<Value>,
+    /// A statement that finds one row if the condition, which it ends with, holds, and then keeps it true until its transaction
+    /// ends.
+    check: String,
+    placeholder: fn(usize) -> String,
+    values: FenceValues,
     token: FencingToken,
 }
 
@@ -63,12 +66,11 @@ pub struct Fenced {
 impl SqlStore {
     /// The condition that this lease is current.
     pub fn fence(&self, lease: &Lease) -> Fence {
-        let shared = &self.shared;
-        let condition = "EXISTS (SELECT 1 FROM {leases} AS l, {meta} AS m WHERE l.cluster = ? AND l.name = ? AND l.term = ? \
-             AND l.holder = ? AND l.incarnation = ? AND m.id = 1 AND m.store = ? AND m.clock = ? AND l.ends > ?)";
-        let mut values = vec![shared.cluster.as_str().into(), (&lease.name).into(), lease.term.0.into()];
+        let mut values = vec![self.shared.cluster.as_str().into(), (&lease.name).into(), lease.term.0.into()];
         values.extend(self.identified(&lease.holder));
-        self.condition(condition, values, lease.token())
+        let condition = "l.cluster = ? AND l.name = ? AND l.term = ? AND l.holder = ? AND l.incarnation = ? \
+            AND m.id = 1 AND m.store = ? AND m.clock = ? AND l.ends > {moment}";
+        self.condition("{leases} AS l", condition, values, lease.token())
     }
 
     /// The condition that this run of a job is current: its owner has it, under its epoch.
@@ -82,13 +84,12 @@ impl SqlStore {
             return Err(Error::invalid("fence_job", invalid));
         };
         let Epoch(epoch) = job.epoch;
-        let shared = &self.shared;
-        // The moment has no part in it: a job's owner is its owner until an assignment says otherwise.
-        let condition = "EXISTS (SELECT 1 FROM {jobs} AS j, {meta} AS m WHERE j.cluster = ? AND j.job = ? AND j.epoch = ? \
-             AND j.owner = ? AND j.incarnation = ? AND m.id = 1 AND m.store = ? AND m.clock = ? AND ? > 0)";
-        let mut values = vec![shared.cluster.as_str().into(), job.spec.id().as_str().into(), epoch.into()];
+        let mut values = vec![self.shared.cluster.as_str().into(), job.spec.id().as_str().into(), epoch.into()];
         values.extend(self.identified(owner));
-        Ok(self.condition(condition, values, job.token()))
+        // The moment has no part in it: a job's owner is its owner until an assignment says otherwise.
+        let condition = "l.cluster = ? AND l.job = ? AND l.epoch = ? AND l.owner = ? AND l.incarnation = ? \
+            AND m.id = 1 AND m.store = ? AND m.clock = ? AND {moment} > 0";
+        Ok(self.condition("{jobs} AS l", condition, values, job.token()))
     }
 
     fn identified(&self, member: &Member) -> [Value; 4] {
@@ -97,66 +98,134 @@ impl SqlStore {
         [(&member.node).into(), member.incarnation.to_string().into(), store, clock]
     }
 
-    /// With the plain `?` of a host's own statement, whose values come before ours.
-    fn condition(&self, condition: &str, values: Vec<Value>, token: FencingToken) -> Fence {
-        let rendered = |template| render_tables(&self.shared.prefix, template);
-        let touch = rendered("UPDATE {meta} SET version = version WHERE id = 1");
-        Fence { condition: rendered(condition), touch, values, token }
+    fn condition(&self, table: &str, condition: &str, values: Vec<Value>, token: FencingToken) -> Fence {
+        let words = self.shared.fence_words();
+        let exists = format!("EXISTS (SELECT 1 FROM {table}, {{meta}} AS m WHERE {condition})");
+        let rendered = |sql: &str| render_tables(&self.shared.prefix, sql).replace("{moment}", words.moment);
+        let check =
+            words.check.replace("{table}", table).replace("{condition}", condition).replace("{exists}", &exists);
+        Fence {
+            condition: rendered(&exists),
+            check: rendered(&check),
+            placeholder: words.placeholder,
+            values: FenceValues(values),
+            token,
+        }
     }
 }
 
 impl Fence {
-    /// The condition, for a `WHERE`. It holds eight `?`, so it goes with plain `?` placeholders and has to be the last part of
-    /// the statement that has any.
-    pub fn condition(&self) -> &str {
-        &self.condition
+    /// The condition, for the end of a `WHERE`, in a statement that has no values of its own. For one that has, take
+    /// [`condition_after`](Self::condition_after).
+    pub fn condition(&self) -> String {
+        self.condition_after(0)
+    }
+
+    /// The condition, for the end of a statement in which this many values are bound before those of the condition.
+    pub fn condition_after(&self, bound: usize) -> String {
+        placed(&self.condition, self.placeholder, bound)
     }
 
     /// What is fenced.
     pub fn token(&self) -> &FencingToken {
         &self.token
     }
+
+    /// Binds the values of the condition, after those that were bound already. Bind and execute at once: on `SQLite` the
+    /// lease's time is compared with the moment of this call, on a server with that of the statement.
+    pub fn bind<DB: FenceDatabase>(&self, query: FenceQuery<DB>) -> FenceQuery<DB> {
+        DB::bind_fence(&self.values, query)
+    }
+
+    /// Checks the token inside the host's transaction. After `Ok(Ok(()))` nobody is granted a higher one before that
+    /// transaction ends, because the check takes a lock: on `SQLite` the file's write lock, on a server one on the lease's row,
+    /// which renewals do not wait for.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if `host` is in no transaction: then nothing would hold the answer true until the write.
+    /// [`Unavailable`](ErrorKind::Unavailable) if the lock is not to be had, or the database failed. On `SQLite` also when the
+    /// transaction began by reading and another has written since: begin with `BEGIN IMMEDIATE`.
+    pub async fn check<C: FenceConnection>(&self, host: &mut C) -> Result<std::result::Result<(), Fenced>> {
+        if !host.in_transaction().await? {
+            let rule = "it must be in a transaction: begin one (on SQLite with BEGIN IMMEDIATE), check, write, commit";
+            return Err(Error::invalid("fence", failover_core::Invalid::new("connection", "autocommit", rule)));
+        }
+        let current = host.check_fence(placed(&self.check, self.placeholder, 0), &self.values).await?;
+        Ok(if current { Ok(()) } else { Err(Fenced { token: self.token.clone() }) })
+    }
 }
 
-#[cfg(feature = "sqlite")]
-mod sqlite {
-    use sqlx::sqlite::SqliteArguments;
-    use sqlx::{AssertSqlSafe, Executor, Sqlite, SqliteConnection, query::Query};
-
-    use super::{Error, ErrorKind, Fence, Fenced, Result};
-    use crate::dialect::Value;
-    use crate::sqlite::{bind, now};
-
-    impl Fence {
-        /// Binds the values of the condition, after those that were bound already. Bind and execute at once: the
-        /// lease's time is compared with the moment of this call.
-        pub fn bind(&self, query: Query<'static, Sqlite, SqliteArguments>) -> Query<'static, Sqlite, SqliteArguments> {
-            let values = self.values.iter().cloned().chain([Value::from(now())]);
-            values.fold(query, bind)
-        }
-
-        /// Checks the token inside the host's transaction. After `Ok(Ok(()))` nobody is granted a higher one before that
-        /// transaction ends, because the check takes the file's write lock.
-        ///
-        /// # Errors
-        /// [`Invalid`](ErrorKind::Invalid) if `host` is in no transaction: then nothing would hold the answer true until the write.
-        /// [`Unavailable`](ErrorKind::Unavailable) if the write lock is not to be had, as when the transaction began by reading
-        /// and another has written since: begin with `BEGIN IMMEDIATE`.
-        pub async fn check(&self, host: &mut SqliteConnection) -> Result<std::result::Result<(), Fenced>> {
-            // `SQLite` refuses to begin a transaction inside of one, and that is the only way to ask from here.
-            if host.execute("BEGIN").await.is_ok() {
-                let ended = host.execute("ROLLBACK").await;
-                let rule = "it must be in a transaction: begin one (BEGIN IMMEDIATE), check, write, commit";
-                let error = Error::invalid("fence", failover_core::Invalid::new("connection", "autocommit", rule));
-                return Err(ended.err().map_or(error.clone(), |e| error.with_source(e)));
-            }
-            // Changes nothing, but as a write takes the write lock.
-            let check = self.bind(sqlx::query(AssertSqlSafe(format!("{} AND {}", self.touch, self.condition))));
-            let current = check.execute(host).await.map(|done| done.rows_affected() == 1).map_err(|e| {
-                let message = "the token could not be checked: roll back, and begin again with BEGIN IMMEDIATE";
-                Error::new(ErrorKind::Unavailable, "fence", message).with_source(e)
-            })?;
-            Ok(if current { Ok(()) } else { Err(Fenced { token: self.token.clone() }) })
-        }
+/// Writes the values' places, the first of which comes after `bound` others.
+fn placed(sql: &str, placeholder: fn(usize) -> String, bound: usize) -> String {
+    let mut parts = sql.split('?');
+    let mut placed = parts.next().unwrap_or_default().to_owned();
+    for (i, part) in parts.enumerate() {
+        placed += &placeholder(bound + i + 1);
+        placed += part;
     }
+    placed
+}
+
+/// How a database spells what fences leave open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FenceWords {
+    /// The store's clock in a host's statement: an expression, or a value to be bound.
+    pub(crate) moment: &'static str,
+    /// A statement that locks what `{condition}` reads, of `{table}` and the meta table, and gives a row or changes one if it
+    /// holds. `{exists}` is the condition by itself.
+    pub(crate) check: &'static str,
+    /// How the n-th value, from 1, is written in a host's statement.
+    pub(crate) placeholder: fn(usize) -> String,
+}
+
+/// A query of a host's own, to which a [`Fence`] adds its values.
+pub type FenceQuery<DB> = sqlx::query::Query<'static, DB, <DB as sqlx::Database>::Arguments>;
+
+/// The values of a condition.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct FenceValues(pub(crate) Vec<Value>);
+
+/// A database whose statements can be fenced. Only this crate implements it.
+pub trait FenceDatabase: sqlx::Database + sealed::Sealed {
+    #[doc(hidden)]
+    fn bind_fence(values: &FenceValues, query: FenceQuery<Self>) -> FenceQuery<Self>;
+}
+
+/// A host's connection on which a token can be checked. Only this crate implements it.
+#[async_trait::async_trait]
+pub trait FenceConnection: sealed::Sealed + Send {
+    #[doc(hidden)]
+    async fn in_transaction(&mut self) -> Result<bool>;
+
+    #[doc(hidden)]
+    async fn check_fence(&mut self, check: String, values: &FenceValues) -> Result<bool>;
+}
+
+impl<DB: sqlx::Database> sealed::Sealed for sqlx::Transaction<'_, DB> {}
+
+#[async_trait::async_trait]
+impl<DB> FenceConnection for sqlx::Transaction<'_, DB>
+where
+    DB: sqlx::Database,
+    DB::Connection: FenceConnection,
+{
+    async fn in_transaction(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn check_fence(&mut self, check: String, values: &FenceValues) -> Result<bool> {
+        (**self).check_fence(check, values).await
+    }
+}
+
+pub(crate) mod sealed {
+    /// Keeps the traits of fences to this crate.
+    pub trait Sealed {}
+}
+
+/// What a host is told whose check failed.
+pub(crate) fn unchecked(error: sqlx::Error, advice: &str) -> Error {
+    let message = format!("the token could not be checked: {advice}");
+    Error::new(ErrorKind::Unavailable, "fence", message).with_source(error)
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use failover_core::heartbeat::News;
 use failover_core::{Heartbeat, HeartbeatStore, Incarnation, Member, NodeId, Result, Sighting, Term, record};
 
-use crate::dialect::{Lane, Row, args};
+use crate::dialect::{Hot, Lane, Row, args};
 use crate::keys::BEATS;
 use crate::store::SqlStore;
 
@@ -15,6 +15,9 @@ impl HeartbeatStore for SqlStore {
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<()> {
         let news = record::encode("beat", &heartbeat.news)?;
         let news = news.as_str();
+        if self.shortcut("beat", Hot::Beat { heartbeat, news }).await?.is_some() {
+            return Ok(());
+        }
         self.write("beat", Lane::Pulse, move |tx| {
             Box::pin(async move {
                 let node = &heartbeat.member.node;

@@ -35,14 +35,18 @@
 //! needs, all options, how changes are noticed and what that costs when idle, and the limit: one host.
 
 // Without a database there is nobody to use what all of them share; `open` then says that nothing is built in.
-#![cfg_attr(not(feature = "sqlite"), allow(unused, clippy::unused_async))]
+#![cfg_attr(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")), allow(unused, clippy::unused_async))]
 
 mod dialect;
 mod fence;
 mod heartbeat;
 mod job;
 mod keys;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod lanes;
 mod lease;
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "a file has no server"))]
+mod options;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -51,7 +55,7 @@ mod store;
 
 use failover_core::{Backend, ClusterName, Error, Invalid, Result};
 
-pub use fence::{Fence, Fenced};
+pub use fence::{Fence, FenceConnection, FenceDatabase, FenceQuery, Fenced};
 pub use keys::TablePrefix;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteOptions;

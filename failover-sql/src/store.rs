@@ -5,13 +5,15 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use failover_core::time::{Clock, SystemClock};
-use failover_core::{ClusterName, Error, ErrorKind, Result};
+use failover_core::time::{Clock, SystemClock, Time};
+use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 
-use crate::dialect::{Access, Dialect, Fault, Lane, Row, Session, Sql, Value};
+use crate::dialect::{Access, Dialect, Fault, Hot, Lane, Row, Seen, Session, Sql, Value, Words};
+use crate::fence::FenceWords;
 use crate::keys::TablePrefix;
 
 /// How long a call keeps trying while others hold the database. Callers that need an answer sooner set their own deadline
@@ -111,22 +113,75 @@ impl SqlStore {
         access: Access,
         mut work: impl for<'t> FnMut(&'t mut Tx<'a>) -> Work<'t, T> + Send,
     ) -> Result<T> {
-        let (clock, shared) = (SystemClock::new(), &*self.shared);
-        let give_up = clock.now() + PATIENCE;
-        loop {
-            shared.alive()?;
-            let error = match shared.attempt(operation, lane, access, &mut work).await {
-                Ok(answer) => return Ok(answer),
-                Err(Fault::Failed(error)) => return Err(shared.note(error)),
-                Err(Fault::Busy(error)) => error,
-            };
-            if clock.now() >= give_up {
-                return Err(error);
+        let shared = &*self.shared;
+        // Whether a write may have been applied, if this has to be given up.
+        let asked = AtomicBool::new(false);
+        let insisting = async {
+            let mut patience = shared.patience();
+            loop {
+                shared.alive()?;
+                match shared.attempt(operation, lane, access, &mut work, &asked).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Fault::Failed(error)) => return Err(shared.note(error)),
+                    Err(Fault::Busy(error)) => patience.wait(operation, error).await?,
+                }
             }
-            // Different for everybody, so that those who collided do not collide again.
-            let jitter = RandomState::new().hash_one(operation) % 8;
-            tokio::time::sleep(Duration::from_millis(1 + jitter)).await;
+        };
+        shared.in_time(operation, &asked, insisting).await
+    }
+
+    /// Does a hot operation in one statement, where the database has one for it. `None` if nothing was touched: then the long
+    /// way is to be gone.
+    pub(crate) async fn shortcut(&self, operation: &'static str, of: Hot<'_>) -> Result<Option<u64>> {
+        let shared = &*self.shared;
+        let asked = AtomicBool::new(true);
+        let insisting = async {
+            let mut patience = shared.patience();
+            loop {
+                shared.alive()?;
+                match shared.dialect.shortcut(operation, &of).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Fault::Failed(error)) => return Err(shared.note(error)),
+                    Err(Fault::Busy(error)) => patience.wait(operation, error).await?,
+                }
+            }
+        };
+        shared.in_time(operation, &asked, insisting).await
+    }
+
+    /// The highest counters this handle was shown, with that of one lease.
+    pub(crate) fn seen(&self, term: &str) -> Seen {
+        let seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let highest = |counter: &str| seen.get(counter).copied().unwrap_or(0);
+        Seen { term: highest(term), revision: highest(REVISION), state_version: highest(STATE_VERSION) }
+    }
+
+    /// Remembers a counter that was shown outside of a transaction of [`Tx`].
+    pub(crate) fn shown(&self, counter: String, value: u64) {
+        self.shared.remember(vec![(counter, value)]);
+    }
+
+    pub(crate) fn declared(&self) -> Durability {
+        self.shared.dialect.durability()
+    }
+}
+
+/// How long others may be in the way.
+struct Patience {
+    clock: SystemClock,
+    ends: Time,
+}
+
+impl Patience {
+    /// Waits a moment, unless it is at its end: then that is the error.
+    async fn wait(&mut self, operation: &'static str, error: Error) -> Result<()> {
+        if self.clock.now() >= self.ends {
+            return Err(error);
         }
+        // Different for everybody, so that those who collided do not collide again.
+        let jitter = RandomState::new().hash_one(operation) % 8;
+        tokio::time::sleep(Duration::from_millis(1 + jitter)).await;
+        Ok(())
     }
 }
 
@@ -143,12 +198,39 @@ impl fmt::Debug for SqlStore {
 }
 
 impl Shared {
+    pub(crate) fn fence_words(&self) -> FenceWords {
+        self.dialect.fence_words()
+    }
+
+    fn patience(&self) -> Patience {
+        let clock = SystemClock::new();
+        let ends = clock.now() + self.dialect.timeout().unwrap_or(PATIENCE);
+        Patience { clock, ends }
+    }
+
+    /// Ends a call that takes longer than it may. Its connection is dropped with it, and never used again.
+    async fn in_time<T>(
+        &self,
+        operation: &'static str,
+        asked: &AtomicBool,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let Some(limit) = self.dialect.timeout() else { return call.await };
+        tokio::time::timeout(limit, call).await.unwrap_or_else(|_elapsed| {
+            let kind = if asked.load(Ordering::Relaxed) { ErrorKind::Unknown } else { ErrorKind::Unavailable };
+            let message =
+                format!("no answer within {limit:?}: look at the server, the way to it, and what holds its locks");
+            Err(Error::new(kind, operation, message))
+        })
+    }
+
     async fn attempt<'a, T: Send>(
         &'a self,
         operation: &'static str,
         lane: Lane,
         access: Access,
         work: &mut (impl for<'t> FnMut(&'t mut Tx<'a>) -> Work<'t, T> + Send),
+        asked: &AtomicBool,
     ) -> Result<T, Fault> {
         // Taken before the transaction's view of the store is, so that nothing this handle sees meanwhile makes it look old.
         let seen = Arc::clone(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
@@ -159,12 +241,14 @@ impl Shared {
                 let Tx { session, areas, seen, shown, .. } = tx;
                 drop(seen);
                 let areas: Vec<String> = areas.into_iter().collect();
+                asked.store(access == Access::Write, Ordering::Relaxed);
                 session.commit(self.cluster.as_str(), &areas).await?;
                 self.remember(shown);
                 Ok(answer)
             }
             Err(fault) => {
                 tx.session.rollback().await;
+                asked.store(false, Ordering::Relaxed);
                 Err(fault)
             }
         }
@@ -210,6 +294,10 @@ pub(crate) struct Tx<'a> {
 impl Tx<'_> {
     pub(crate) fn operation(&self) -> &'static str {
         self.operation
+    }
+
+    pub(crate) fn words(&self) -> Words {
+        self.store.dialect.words()
     }
 
     /// The cluster's name, to be bound: it leads every primary key, so several clusters share a database.

@@ -22,7 +22,7 @@ async fn host_with_an_account(place: &Place) -> SqliteConnection {
 
 /// One fenced statement; whether it took effect.
 async fn withdraw(host: &mut SqliteConnection, fence: &Fence, writer: &str) -> bool {
-    let update = sqlx::query(AssertSqlSafe(format!("{UPDATE} AND {}", fence.condition())));
+    let update = sqlx::query(AssertSqlSafe(format!("{UPDATE} AND {}", fence.condition_after(3))));
     let update = update.bind(10).bind(writer.to_owned()).bind(1);
     fence.bind(update).execute(host).await.expect("the statement runs").rows_affected() == 1
 }

@@ -4,6 +4,8 @@
 
 mod row;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use failover_core::job::{Assigned, Changes, JobChange, JobReport, Move, Removed, Reported, Submitted};
 use failover_core::rules::{self, Next};
@@ -36,7 +38,7 @@ impl JobAssigner for SqlStore {
                 let mut counters = tx.counters().await?;
                 let Some(there) = tx.job(job).await? else { return Ok(Removed::Absent) };
                 let (answer, next) = rules::remove(&there);
-                tx.apply(&mut counters, job, next).await?;
+                tx.apply(&mut counters, vec![(job, next)]).await?;
                 Ok(answer)
             })
         })
@@ -70,9 +72,10 @@ impl JobAssigner for SqlStore {
                 if let Some(current) = tx.fenced(JOBS, Some(fence)).await? {
                     return Ok(Assigned::Fenced { current });
                 }
+                let there = tx.jobs(moves.iter().map(|wanted| &wanted.job)).await?;
                 let (mut steps, mut stale) = (Vec::with_capacity(moves.len()), Vec::new());
                 for wanted in moves {
-                    match tx.job(&wanted.job).await?.and_then(|there| rules::step(&there, wanted)) {
+                    match there.get(&wanted.job).and_then(|there| rules::step(there, wanted)) {
                         Some(next) => steps.push((&wanted.job, next)),
                         None => stale.push(wanted.job.clone()),
                     }
@@ -80,9 +83,7 @@ impl JobAssigner for SqlStore {
                 if !stale.is_empty() {
                     return Ok(Assigned::Stale(stale));
                 }
-                for (job, next) in steps {
-                    tx.apply(&mut counters, job, next).await?;
-                }
+                tx.apply(&mut counters, steps).await?;
                 Ok(Assigned::Applied(Revision(counters.revision)))
             })
         })
@@ -94,12 +95,22 @@ impl JobAssigner for SqlStore {
         self.write("report", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let mut counters = tx.counters().await?;
+                let mut there = tx.jobs(reports.iter().map(|said| &said.job)).await?;
                 let mut answers = Vec::with_capacity(reports.len());
+                // One by one, as if each were a call: a later report of a job is judged by what an earlier one made of it, and
+                // only the last of a job's changes is written.
+                let mut nexts: BTreeMap<&JobId, Next> = BTreeMap::new();
                 for said in reports {
-                    let next = tx.job(&said.job).await?.and_then(|there| rules::report(&there, said));
+                    let next = there.get(&said.job).and_then(|there| rules::report(there, said));
                     answers.push(if next.is_some() { Reported::Accepted } else { Reported::Stale });
-                    tx.apply(&mut counters, &said.job, next.unwrap_or(Next::Same)).await?;
+                    match next {
+                        None | Some(Next::Same) => continue,
+                        Some(Next::Put(ref record)) => there.insert(said.job.clone(), record.clone()),
+                        Some(Next::Gone { .. }) => there.remove(&said.job),
+                    };
+                    nexts.extend(next.map(|next| (&said.job, next)));
                 }
+                tx.apply(&mut counters, nexts.into_iter().collect()).await?;
                 Ok(answers)
             })
         })

@@ -1,8 +1,11 @@
 //! Jobs as rows: reading, writing, burying, and the feed made of them.
 
+use std::collections::BTreeMap;
+
 use failover_core::job::{JobChange, Phase};
 use failover_core::rules::Next;
 use failover_core::{Epoch, JobId, JobRecord, JobSpec, Result, Revision, record};
+use serde_json::{Value as Json, json};
 
 use crate::dialect::{Fault, Row, args};
 use crate::keys::JOBS;
@@ -36,6 +39,22 @@ fn parse(row: &Row) -> Result<JobRecord> {
     Ok(JobRecord { spec, revision, epoch, phase, owner, retiring, failures, detail })
 }
 
+/// What of a job's row may change, as [`Words::save_jobs`](crate::dialect::Words::save_jobs) takes it.
+fn row(job: &JobRecord) -> Json {
+    json!({
+        "job": job.spec.id().as_str(),
+        "revision": job.revision.0,
+        "epoch": job.epoch.0,
+        "phase": job.phase.as_str(),
+        "owner": job.owner.as_ref().map(|owner| owner.node.as_str()),
+        "incarnation": job.owner.as_ref().map(|owner| owner.incarnation.to_string()),
+        "retiring": i64::from(job.retiring),
+        "failures": job.failures,
+        // Not every database's texts can hold a NUL.
+        "detail": job.detail.replace('\0', "\u{fffd}"),
+    })
+}
+
 fn parse_phase(text: &str) -> Option<Phase> {
     [Phase::Queued, Phase::Assigned, Phase::Running, Phase::Draining, Phase::Completed, Phase::Failed]
         .into_iter()
@@ -49,19 +68,49 @@ impl Tx<'_> {
         Ok(row.as_ref().map(parse).transpose()?)
     }
 
-    /// Writes what the rules made of a job.
-    pub(super) async fn apply(&mut self, counters: &mut Counters, job: &JobId, next: Next) -> Result<(), Fault> {
-        match next {
-            Next::Same => Ok(()),
-            Next::Put(record) => self.save(counters, &record).await,
-            Next::Gone { epoch } => self.bury(counters, job, epoch).await,
+    /// The jobs of these names that there are. The cluster's row is locked, without which nobody writes a job: their own rows
+    /// need no lock.
+    pub(super) async fn jobs(
+        &mut self,
+        ids: impl Iterator<Item = &JobId>,
+    ) -> Result<BTreeMap<JobId, JobRecord>, Fault> {
+        let ids = Json::from_iter(ids.map(JobId::as_str)).to_string();
+        let rows = self.rows(select!("WHERE cluster = ? AND job IN ({ids})"), args![self.cluster(), ids]).await?;
+        let mut jobs = BTreeMap::new();
+        for row in &rows {
+            let job = parse(row)?;
+            jobs.insert(job.spec.id().clone(), job);
         }
+        Ok(jobs)
     }
 
-    /// Takes the next revision. The cluster's row is locked since `counters` was read, so revisions become visible in their
-    /// order: once one was returned, no lower one appears later.
-    async fn next_revision(&mut self, counters: &mut Counters) -> Result<(), Fault> {
-        counters.revision += 1;
+    /// Writes what the rules made of jobs, one change a job, in as many statements for many as for one.
+    pub(super) async fn apply(&mut self, counters: &mut Counters, nexts: Vec<(&JobId, Next)>) -> Result<(), Fault> {
+        let (mut puts, mut gone) = (Vec::new(), Vec::new());
+        for (job, next) in nexts {
+            match next {
+                Next::Same => {}
+                Next::Put(record) => {
+                    counters.revision += 1;
+                    puts.push(JobRecord { revision: Revision(counters.revision), ..record });
+                }
+                Next::Gone { epoch } => {
+                    counters.revision += 1;
+                    gone.push((job, counters.revision, epoch));
+                }
+            }
+        }
+        if puts.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.save(&puts).await?;
+        self.bury(counters, &gone).await?;
+        self.keep_revision(counters).await
+    }
+
+    /// Keeps the revision that was counted up to. The cluster's row is locked since `counters` was read, so revisions become
+    /// visible in their order: once one was returned, no lower one appears later.
+    async fn keep_revision(&mut self, counters: &Counters) -> Result<(), Fault> {
         self.run("UPDATE {clusters} SET revision = ? WHERE cluster = ?", args![counters.revision, self.cluster()])
             .await?;
         self.raised(REVISION, counters.revision);
@@ -70,7 +119,7 @@ impl Tx<'_> {
     }
 
     pub(super) async fn insert(&mut self, counters: &mut Counters, job: &JobRecord) -> Result<(), Fault> {
-        self.next_revision(counters).await?;
+        counters.revision += 1;
         let spec = record::encode(self.operation(), &job.spec)?;
         self.run(
             "INSERT INTO {jobs} (cluster, job, format, revision, epoch, phase, retiring, failures, detail, spec) \
@@ -89,39 +138,33 @@ impl Tx<'_> {
             ],
         )
         .await?;
+        self.keep_revision(counters).await
+    }
+
+    /// Writes everything but the spec, which never changes.
+    async fn save(&mut self, jobs: &[JobRecord]) -> Result<(), Fault> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let rows: Json = jobs.iter().map(row).collect();
+        self.run(self.words().save_jobs, args![rows.to_string(), self.cluster()]).await?;
         Ok(())
     }
 
-    /// Everything but the spec, which never changes.
-    async fn save(&mut self, counters: &mut Counters, job: &JobRecord) -> Result<(), Fault> {
-        self.next_revision(counters).await?;
+    /// Deletes jobs, keeping their epochs so that they never repeat, and their removals for the feed.
+    async fn bury(&mut self, counters: &mut Counters, gone: &[(&JobId, u64, Epoch)]) -> Result<(), Fault> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let ids = Json::from_iter(gone.iter().map(|(job, ..)| job.as_str())).to_string();
+        self.run("DELETE FROM {jobs} WHERE cluster = ? AND job IN ({ids})", args![self.cluster(), ids]).await?;
+        let rows: Json = gone
+            .iter()
+            .map(|(job, revision, epoch)| json!({ "job": job.as_str(), "revision": revision, "epoch": epoch.0 }))
+            .collect();
         self.run(
-            "UPDATE {jobs} SET revision = ?, epoch = ?, phase = ?, owner = ?, incarnation = ?, retiring = ?, failures = ?, \
-             detail = ? WHERE cluster = ? AND job = ?",
-            args![
-                counters.revision,
-                job.epoch.0,
-                job.phase.as_str(),
-                job.owner.as_ref().map(|owner| &owner.node),
-                job.owner.as_ref().map(|owner| owner.incarnation.to_string()),
-                job.retiring,
-                job.failures,
-                job.detail.as_str(),
-                self.cluster(),
-                job.spec.id().as_str(),
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Deletes a job, keeping its epoch so that it never repeats, and its removal for the feed.
-    async fn bury(&mut self, counters: &mut Counters, job: &JobId, epoch: Epoch) -> Result<(), Fault> {
-        self.next_revision(counters).await?;
-        self.run("DELETE FROM {jobs} WHERE cluster = ? AND job = ?", args![self.cluster(), job.as_str()]).await?;
-        self.run(
-            "INSERT INTO {removed} (cluster, job, revision, epoch) VALUES (?, ?, ?, ?)",
-            args![self.cluster(), job.as_str(), counters.revision, epoch.0],
+            "INSERT INTO {removed} (cluster, job, revision, epoch) SELECT ?, v.job, v.revision, v.epoch FROM {job_rows} WHERE true",
+            args![self.cluster(), rows.to_string()],
         )
         .await?;
         let count = self.row("SELECT COUNT(*) FROM {removed} WHERE cluster = ?", args![self.cluster()]).await?;
@@ -167,21 +210,14 @@ impl Tx<'_> {
             args![counters.feed_floor, counters.epoch_floor, self.cluster()],
         )
         .await?;
-        let behind = self
-            .rows(
-                "SELECT job FROM {jobs} WHERE cluster = ? AND revision <= ? ORDER BY revision",
-                args![self.cluster(), counters.feed_floor],
-            )
-            .await?;
-        for row in behind {
-            self.next_revision(counters).await?;
-            self.run(
-                "UPDATE {jobs} SET revision = ? WHERE cluster = ? AND job = ?",
-                args![counters.revision, self.cluster(), row.text(0)?],
-            )
-            .await?;
+        let args = args![self.cluster(), counters.feed_floor];
+        let rows = self.rows(select!("WHERE cluster = ? AND revision <= ? ORDER BY revision"), args).await?;
+        let mut behind = Vec::with_capacity(rows.len());
+        for row in &rows {
+            counters.revision += 1;
+            behind.push(JobRecord { revision: Revision(counters.revision), ..parse(row)? });
         }
-        Ok(())
+        self.save(&behind).await
     }
 
     /// The latest change of each job after `since` in order of revision: one more than `limit`, if there are as many.

@@ -9,7 +9,7 @@ use failover_core::time::{Clock, SystemClock};
 use failover_core::{Error, ErrorKind};
 
 /// Nanoseconds on that clock.
-pub(crate) fn now() -> i64 {
+pub(super) fn now() -> i64 {
     i64::try_from(SystemClock::new().now().as_nanos()).unwrap_or(i64::MAX)
 }
 

@@ -81,7 +81,7 @@ fn bound(sql: Arc<str>, args: Vec<Value>) -> Query {
     args.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), bind)
 }
 
-pub(crate) fn bind(query: Query, value: Value) -> Query {
+pub(super) fn bind(query: Query, value: Value) -> Query {
     match value {
         Value::Null => query.bind(None::<i64>),
         Value::Int(n) => query.bind(n),

@@ -3,6 +3,7 @@
 mod classify;
 mod clock;
 mod connection;
+mod fence;
 mod file;
 mod open;
 mod options;
@@ -11,5 +12,5 @@ mod watch;
 
 pub use options::SqliteOptions;
 
-pub(crate) use clock::now;
-pub(crate) use connection::bind;
+use clock::now;
+use connection::bind;

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use failover_core::lease::MAX_FLOOR;
 use failover_core::{ClusterName, Invalid, Result, Term};
 
 use crate::keys::TablePrefix;
+use crate::options::{decode, floor, pairs, yes_or_no};
 use crate::store::SqlStore;
 
 /// Which `SQLite` file to use, and how to open it.
@@ -59,24 +59,11 @@ impl SqliteOptions {
             return Err(Invalid::new("path", path, rule));
         }
         let mut options = Self::new(path);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(name, value)?;
-            match name {
+        for (name, value) in pairs(query)? {
+            match name.as_str() {
                 "prefix" => options.prefix = TablePrefix::new(value)?,
-                "create" => {
-                    options.create = match value.as_str() {
-                        "true" => true,
-                        "false" => false,
-                        _ => return Err(Invalid::new("create", value, "it must be `true` or `false`")),
-                    }
-                }
-                "term_floor" => {
-                    let floor = value.parse().ok().map(Term).filter(|floor| *floor <= MAX_FLOOR);
-                    let rule =
-                        || Invalid::new("term_floor", &value, format!("it must be a number from 0 to {MAX_FLOOR}"));
-                    options.term_floor = floor.ok_or_else(rule)?;
-                }
+                "create" => options.create = yes_or_no(&name, &value)?,
+                "term_floor" => options.term_floor = floor(&value)?,
                 _ => return Err(Invalid::new("option", name, "the options are `prefix`, `create` and `term_floor`")),
             }
         }
@@ -130,25 +117,6 @@ impl SqliteOptions {
     pub(super) fn floor(&self) -> Term {
         self.term_floor
     }
-}
-
-/// Reads `%XX`.
-fn decode(field: &str, text: &str) -> Result<String, Invalid> {
-    let invalid = || Invalid::new(field, text, "after `%` come two hexadecimal digits, and all of it must be UTF-8");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or_else(invalid);
-        let [high, low, after @ ..] = rest else { return Err(invalid()) };
-        bytes.push(digit(high)? << 4 | digit(low)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).map_err(|_| invalid())
 }
 
 #[cfg(test)]

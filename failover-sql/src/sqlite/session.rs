@@ -10,15 +10,27 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::classify::{Stage, classify};
 use super::clock;
 use super::connection::{self, Missing, Purpose, connect};
+use super::fence::FENCE;
 use super::file::DatabaseFile;
 use super::watch::Watcher;
 use crate::dialect::{Access, Dialect, Fault, Lane, Row, Session, Sql, Value, Words, args};
+use crate::fence::FenceWords;
 use crate::schema;
 use crate::store::StoreIdentity;
 
 /// `SQLite` locks the whole file, in [`Access::Write`] from the beginning on.
-pub(super) const WORDS: Words =
-    Words { lock: "", or_ignore: "ON CONFLICT DO NOTHING", placeholder: |n| format!("?{n}") };
+pub(super) const WORDS: Words = Words {
+    lock: "",
+    or_ignore: "ON CONFLICT DO NOTHING",
+    placeholder: |n| format!("?{n}"),
+    ids: "SELECT value FROM json_each(?)",
+    job_rows: "(SELECT value->>'job' AS job, value->>'revision' AS revision, value->>'epoch' AS epoch, \
+        value->>'phase' AS phase, value->>'owner' AS owner, value->>'incarnation' AS incarnation, \
+        value->>'retiring' AS retiring, value->>'failures' AS failures, value->>'detail' AS detail FROM json_each(?)) AS v",
+    save_jobs: "UPDATE {jobs} SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
+        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
+        FROM {job_rows} WHERE {jobs}.cluster = ? AND {jobs}.job = v.job",
+};
 
 type Place = OwnedMutexGuard<Option<SqliteConnection>>;
 
@@ -268,5 +280,9 @@ impl Dialect for Sqlite {
 
     fn words(&self) -> Words {
         WORDS
+    }
+
+    fn fence_words(&self) -> FenceWords {
+        FENCE
     }
 }

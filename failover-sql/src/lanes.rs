@@ -1,0 +1,117 @@
+//! A server's connections: which one a call gets, and which one nobody gets again.
+//!
+//! Each [`Lane`](crate::dialect::Lane) has a few of its own, so that a renewal never queues behind a batch. A connection is
+//! taken for one transaction and given back after it ended well. One whose call failed, timed out or was dropped is
+//! closed; and because the way to the server may be dead for all of them, those that lay idle at that time go with it: a
+//! half-open connection costs one call, not one for each connection.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use failover_core::{Error, ErrorKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::dialect::Fault;
+
+/// The connections of one lane.
+pub(crate) struct Connections<C> {
+    turns: Arc<Semaphore>,
+    idle: Arc<Mutex<Idle<C>>>,
+}
+
+struct Idle<C> {
+    /// Raised when a connection went bad: whatever was made before is not trusted.
+    generation: u64,
+    connections: Vec<C>,
+}
+
+impl<C: Send + 'static> Connections<C> {
+    /// At most so many at once; more calls wait for their turn.
+    pub(crate) fn new(most: usize) -> Self {
+        let idle = Idle { generation: 0, connections: Vec::new() };
+        Self { turns: Arc::new(Semaphore::new(most)), idle: Arc::new(Mutex::new(idle)) }
+    }
+
+    /// One that lay idle, or a new one.
+    pub(crate) async fn take<F>(&self, operation: &'static str, connect: impl FnOnce() -> F) -> Result<Taken<C>, Fault>
+    where
+        F: Future<Output = Result<C, Fault>>,
+    {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|e| {
+            Error::new(ErrorKind::Unavailable, operation, "the store's handle was dropped").with_source(e)
+        })?;
+        let (generation, idle) = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            (idle.generation, idle.connections.pop())
+        };
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect().await?,
+        };
+        Ok(Taken { connection: Some(connection), generation, idle: Arc::clone(&self.idle), _turn: turn })
+    }
+}
+
+/// A connection while it is used. Dropped, it is closed, and not trusted are those that are idle; [`give_back`](Self::give_back)
+/// keeps it.
+pub(crate) struct Taken<C> {
+    connection: Option<C>,
+    generation: u64,
+    idle: Arc<Mutex<Idle<C>>>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<C> Taken<C> {
+    /// Always there until the value is given up.
+    pub(crate) fn get(&mut self) -> Option<&mut C> {
+        self.connection.as_mut()
+    }
+
+    /// Keeps the connection for later: it is in no transaction, and nothing it was asked is unanswered.
+    pub(crate) fn give_back(mut self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.generation == self.generation {
+            idle.connections.extend(self.connection.take());
+        }
+    }
+}
+
+impl<C> Drop for Taken<C> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            // Not twice for connections that went bad together.
+            if idle.generation == self.generation {
+                idle.generation += 1;
+                idle.connections.clear();
+            }
+            drop(connection);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn take(connections: &Connections<u32>, new: u32) -> Taken<u32> {
+        connections.take("test", || async move { Ok(new) }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_went_bad_takes_those_along_that_were_idle() {
+        let connections = Connections::new(3);
+        let (one, two, three) = (take(&connections, 1).await, take(&connections, 2).await, take(&connections, 3).await);
+        one.give_back();
+        drop(two);
+        three.give_back();
+        assert_eq!(take(&connections, 4).await.get(), Some(&mut 4), "1 was idle and 3 in use when 2 went bad");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_well_is_used_again() {
+        let connections = Connections::new(2);
+        let one = take(&connections, 1).await;
+        one.give_back();
+        assert_eq!(take(&connections, 2).await.get(), Some(&mut 1));
+    }
+}

@@ -30,6 +30,9 @@ impl Nats {
     }
 
     /// The same, with more options of `nats-server`, such as `["--user", "u", "--pass", "p"]`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
     pub fn start_with(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = port::free();

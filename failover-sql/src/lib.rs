@@ -47,6 +47,8 @@ mod lanes;
 mod lease;
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "a file has no server"))]
 mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -57,6 +59,8 @@ use failover_core::{Backend, ClusterName, Error, Invalid, Result};
 
 pub use fence::{Fence, FenceConnection, FenceDatabase, FenceQuery, Fenced};
 pub use keys::TablePrefix;
+#[cfg(feature = "postgres")]
+pub use postgres::{Pooler, PostgresOptions, Promotion};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteOptions;
 pub use store::SqlStore;
@@ -64,8 +68,8 @@ pub use store::SqlStore;
 /// The schemes of addresses of the whole family, and the crate that serves each.
 const SCHEMES: &[(&str, &str)] = &[
     ("sqlite", "failover-sql with feature `sqlite`"),
-    ("postgres", "failover-sql"),
-    ("postgresql", "failover-sql"),
+    ("postgres", "failover-sql with feature `postgres`"),
+    ("postgresql", "failover-sql with feature `postgres`"),
     ("mysql", "failover-sql"),
     ("mariadb", "failover-sql"),
     ("redis", "failover-redis"),
@@ -79,6 +83,8 @@ const SCHEMES: &[(&str, &str)] = &[
 const BUILT_IN: &[&str] = &[
     #[cfg(feature = "sqlite")]
     "sqlite",
+    #[cfg(feature = "postgres")]
+    "postgres",
 ];
 
 /// Opens the store at an address, such as `sqlite:///var/lib/app/app.db?create=false`, for one cluster.
@@ -91,6 +97,10 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
     match scheme_of(url) {
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Backend::new(SqliteOptions::from_url(url).map_err(invalid)?.open(cluster).await?)),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            Ok(Backend::new(PostgresOptions::from_url(url).map_err(invalid)?.open(cluster).await?))
+        }
         scheme => Err(invalid(unknown_scheme(scheme))),
     }
 }
@@ -122,6 +132,7 @@ mod tests {
     async fn an_address_nobody_serves_says_who_would_and_keeps_its_password() {
         let cluster = ClusterName::new("c").unwrap();
         for (url, says) in [
+            #[cfg(not(feature = "postgres"))]
             ("postgres://u:secret@h/d", "failover-sql"),
             ("mysql://u:secret@h/d", "failover-sql"),
             ("redis+sentinel://:secret@h", "failover-redis"),

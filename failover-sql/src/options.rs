@@ -47,7 +47,7 @@ pub(crate) fn floor(value: &str) -> Result<Term, Invalid> {
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(crate) use server::{Address, Common, Secret};
+pub(crate) use server::{Address, Common};
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server {

@@ -8,6 +8,11 @@ use crate::keys::TablePrefix;
 /// The schema this build makes, and the newest it works with.
 pub(crate) const VERSION: u64 = 1;
 
+/// The tables of a `PostgreSQL` store: all but the hints, which are notifications there.
+#[cfg(feature = "postgres")]
+pub(crate) const POSTGRES_TABLES: &[&str] =
+    &["meta", "clusters", "heartbeats", "leases", "fences", "jobs", "removed", "documents"];
+
 /// The statements that make the tables where they are missing.
 pub(crate) fn statements(schema: &str, prefix: &TablePrefix) -> Vec<String> {
     let lines: Vec<&str> = schema.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
@@ -27,6 +32,17 @@ pub(crate) fn too_new(found: u64, prefix: &TablePrefix) -> String {
 mod tests {
     use super::*;
     use crate::keys::TABLES;
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn every_postgres_table_is_made_under_its_prefix() {
+        let all = statements(include_str!("schema/postgres.sql"), &TablePrefix::new("my_").unwrap());
+        for table in POSTGRES_TABLES {
+            let head = format!("CREATE TABLE IF NOT EXISTS my_{table} (");
+            assert_eq!(all.iter().filter(|sql| sql.starts_with(&head)).count(), 1, "{table}");
+        }
+        assert!(all.iter().all(|sql| !sql.contains(['{', '}']) && sql.contains("IF NOT EXISTS my_")));
+    }
 
     #[cfg(feature = "sqlite")]
     #[test]

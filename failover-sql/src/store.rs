@@ -36,6 +36,8 @@ pub struct SqlStore {
 pub(crate) struct Shared {
     pub(crate) cluster: ClusterName,
     pub(crate) sql: Sql,
+    /// The same statements without locks: a reader takes none.
+    reads: Sql,
     pub(crate) prefix: TablePrefix,
     /// Which store it is, for conditions in a host's own statements.
     pub(crate) identity: StoreIdentity,
@@ -66,8 +68,9 @@ impl SqlStore {
         opened: u64,
     ) -> Self {
         let sql = Sql::new(prefix.clone(), dialect.words());
+        let reads = Sql::new(prefix.clone(), Words { lock: "", ..dialect.words() });
         let (dialect, ended, seen) = (Box::new(dialect), OnceLock::new(), Mutex::default());
-        let shared = Shared { cluster, sql, prefix, identity, dialect, opened, ended, seen };
+        let shared = Shared { cluster, sql, reads, prefix, identity, dialect, opened, ended, seen };
         Self { shared: Arc::new(shared), heard: Mutex::default() }
     }
 
@@ -235,7 +238,8 @@ impl Shared {
         // Taken before the transaction's view of the store is, so that nothing this handle sees meanwhile makes it look old.
         let seen = Arc::clone(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         let session = self.dialect.begin(operation, lane, access).await?;
-        let mut tx = Tx { session, store: self, operation, areas: BTreeSet::new(), seen, shown: Vec::new() };
+        let sql = if access == Access::Read { &self.reads } else { &self.sql };
+        let mut tx = Tx { session, sql, store: self, operation, areas: BTreeSet::new(), seen, shown: Vec::new() };
         match work(&mut tx).await {
             Ok(answer) => {
                 let Tx { session, areas, seen, shown, .. } = tx;
@@ -284,6 +288,7 @@ pub(crate) type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Se
 /// `'a` is the lifetime of what the work borrows: it bounds the `'t` of [`Work`], so that a closure may borrow its arguments.
 pub(crate) struct Tx<'a> {
     session: Box<dyn Session>,
+    sql: &'a Sql,
     store: &'a Shared,
     operation: &'static str,
     areas: BTreeSet<String>,
@@ -310,7 +315,7 @@ impl Tx<'_> {
     }
 
     pub(crate) async fn rows(&mut self, template: &'static str, args: Vec<Value>) -> Result<Vec<Row>, Fault> {
-        self.session.rows(self.store.sql.get(template), args).await
+        self.session.rows(self.sql.get(template), args).await
     }
 
     pub(crate) async fn row(&mut self, template: &'static str, args: Vec<Value>) -> Result<Option<Row>, Fault> {
@@ -318,7 +323,7 @@ impl Tx<'_> {
     }
 
     pub(crate) async fn run(&mut self, template: &'static str, args: Vec<Value>) -> Result<u64, Fault> {
-        self.session.run(self.store.sql.get(template), args).await
+        self.session.run(self.sql.get(template), args).await
     }
 
     /// The cluster's own row: its counters and floors, locked in a write transaction.

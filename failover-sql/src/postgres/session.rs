@@ -1,0 +1,313 @@
+//! Transactions on the server: [`Dialect`] and [`Session`] for `PostgreSQL`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
+use serde_json::Value as Json;
+use sqlx::AssertSqlSafe;
+
+use super::classify::{Stage, classify};
+use super::connect::{Link, Origin, Server, TIMELINE_SQL, clock_sql, settings};
+use super::fence::{FENCE, MOMENT};
+use super::listen::Listener;
+use super::options::Promotion;
+use super::row::{self, Prepare};
+use super::shortcut::{complete, payload, statement};
+use crate::dialect::{Access, Dialect, Fault, Hot, Lane, Row, Session, Sql, Value, Words, args};
+use crate::fence::FenceWords;
+use crate::lanes::{Connections, Taken};
+use crate::schema;
+use crate::store::StoreIdentity;
+
+pub(super) const WORDS: Words = Words {
+    lock: "FOR UPDATE",
+    or_ignore: "ON CONFLICT DO NOTHING",
+    placeholder: |n| format!("${n}"),
+    ids: "SELECT jsonb_array_elements_text(?::jsonb)",
+    job_rows: "jsonb_to_recordset(?::jsonb) AS v (job text, revision bigint, epoch bigint, phase text, owner text, \
+        incarnation text, retiring bigint, failures bigint, detail text)",
+    save_jobs: "UPDATE {jobs} AS j SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
+        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
+        FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job",
+};
+
+/// How many transactions of one lane may run at once.
+const MOST: usize = 3;
+
+/// One store on the server.
+pub(super) struct Database {
+    pub(super) server: Server,
+    pub(super) sql: Sql,
+    pub(super) identity: StoreIdentity,
+    pub(super) origin: Origin,
+    /// What notifications go through; see [`payload`].
+    pub(super) channel: String,
+    /// The condition that this is where the store was opened.
+    here: String,
+    finish: [Arc<str>; 2],
+    shortcuts: Mutex<HashMap<(&'static str, bool), Arc<str>>>,
+    pulse: Connections<Link>,
+    durable: Connections<Link>,
+}
+
+impl Database {
+    pub(super) fn new(server: Server, sql: Sql, identity: StoreIdentity, origin: Origin) -> Self {
+        let channel = sql.render("{meta}");
+        let mut here = format!("m.clock = {}", clock_sql(&channel));
+        if server.options.promotion == Promotion::Refuse {
+            here = format!("{here} AND m.timeline = {TIMELINE_SQL}");
+        }
+        // The statement before the commit: it gives the hints, and makes sure of the store.
+        let finish = |here: &str| -> Arc<str> {
+            sql.render(&format!(
+                "SELECT m.version, m.store, m.clock, ({here}), (SELECT count(pg_notify(?, p.payload)::text) \
+                 FROM jsonb_array_elements_text(?::jsonb) AS p (payload)) FROM {{meta}} AS m WHERE m.id = 1"
+            ))
+            .into()
+        };
+        let finish = [finish("true"), finish(&here)];
+        let (pulse, durable, shortcuts) = (Connections::new(MOST), Connections::new(MOST), Mutex::default());
+        Self { server, sql, identity, origin, channel, here, finish, shortcuts, pulse, durable }
+    }
+
+    async fn take(&self, operation: &'static str, lane: Lane) -> Result<Taken<Link>, Fault> {
+        let connections = match lane {
+            Lane::Pulse => &self.pulse,
+            Lane::Durable => &self.durable,
+        };
+        connections
+            .take(operation, || async {
+                let (link, origin) = self.server.connect(operation).await?;
+                self.server.check_origin(operation, &self.origin, &origin)?;
+                Ok(link)
+            })
+            .await
+    }
+
+    /// Begins a transaction. A connection that lay idle may have ended meanwhile, as when the server was restarted: that shows
+    /// here, where nothing is lost by taking another.
+    async fn begin(&self, operation: &'static str, lane: Lane, access: Access) -> Result<Taken<Link>, Fault> {
+        let mode = match access {
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            Access::Write => "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",
+        };
+        let mut again = true;
+        loop {
+            let mut taken = self.take(operation, lane).await?;
+            let Some(link) = taken.get() else { continue };
+            let mut begin = mode.to_owned();
+            if link.pooled {
+                for (name, value) in settings(self.server.options.common.timeout) {
+                    begin += &format!("; SET LOCAL {name} = {value}");
+                }
+            }
+            match sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut link.connection).await {
+                Ok(_) => return Ok(taken),
+                Err(sqlx::Error::Io(_)) if std::mem::take(&mut again) => {}
+                // A session that the server ended, as when it is stopped in good order.
+                Err(e) if is_ended(&e) && std::mem::take(&mut again) => {}
+                Err(e) => return Err(classify(operation, Stage::Before, e)),
+            }
+        }
+    }
+
+    fn shortcut(&self, template: &'static str, pooled: bool) -> Arc<str> {
+        let mut known = self.shortcuts.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = if pooled { self.here.as_str() } else { "true" };
+        Arc::clone(known.entry((template, pooled)).or_insert_with(|| self.sql.render(&complete(template, here)).into()))
+    }
+
+    /// A shortcut behind a pooler: its parts are several messages, and only a transaction keeps them in one session.
+    async fn shortcut_in_transaction(
+        self: &Arc<Self>,
+        operation: &'static str,
+        lane: Lane,
+        template: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Option<u64>, Fault> {
+        let taken = self.begin(operation, lane, Access::Write).await?;
+        let mut session = PgSession { operation, access: Access::Write, taken, database: Arc::clone(self) };
+        let rows = session.rows(self.shortcut(template, true), args).await?;
+        let number = rows.first().map(|row| row.number(0)).transpose()?;
+        session.end().await?;
+        Ok(number)
+    }
+
+    fn check(&self, operation: &'static str, row: Option<&Row>) -> Result<(), Error> {
+        let changed = |message: &str| Error::new(ErrorKind::StoreChanged, operation, message);
+        let Some(row) = row else {
+            return Err(changed("the store's own row is gone from the database: open it anew, with a term floor"));
+        };
+        let version = row.number(0)?;
+        if version > schema::VERSION {
+            return Err(Error::new(ErrorKind::TooNew, operation, schema::too_new(version, self.sql.prefix())));
+        }
+        if row.text(1)? != self.identity.store {
+            let message = "the database holds another store than the one this node opened: it was replaced or made anew; \
+                           restart the node, with a term floor";
+            return Err(changed(message));
+        }
+        if row.text(2)? != self.identity.clock || row.int(3)? == 0 {
+            return Err(super::connect::moved(operation, row.text(2)? == self.identity.clock));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a session was at its end before the statement came to it.
+fn is_ended(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code().map(|code| code.into_owned()));
+    // Shut down, crashed, gave up an idle session.
+    matches!(code.as_deref(), Some("57P01" | "57P02" | "57P05" | "25P03"))
+}
+
+/// A transaction. Dropped without an end, its connection is closed, and the server rolls it back: at once if it learns of that,
+/// else when the limits of [`settings`] say so.
+struct PgSession {
+    operation: &'static str,
+    access: Access,
+    taken: Taken<Link>,
+    database: Arc<Database>,
+}
+
+impl PgSession {
+    fn prepare(link: &Link) -> Prepare {
+        if link.pooled { Prepare::Always } else { Prepare::Once }
+    }
+
+    /// Commits.
+    async fn end(mut self) -> Result<(), Fault> {
+        let operation = self.operation;
+        let stage = if self.access == Access::Write { Stage::Commit } else { Stage::Before };
+        let done = sqlx::raw_sql("COMMIT").execute(&mut self.link()?.connection).await;
+        done.map_err(|e| classify(operation, stage, e))?;
+        self.taken.give_back();
+        Ok(())
+    }
+
+    fn link(&mut self) -> Result<&mut Link, Fault> {
+        let operation = self.operation;
+        let gone = || Error::new(ErrorKind::Unavailable, operation, "the connection is gone").into();
+        self.taken.get().ok_or_else(gone)
+    }
+}
+
+#[async_trait]
+impl Session for PgSession {
+    async fn now(&mut self) -> Result<i64, Fault> {
+        // A reader's view is taken after its statement has come: from there no age is overstated.
+        let sql = match self.access {
+            Access::Read => format!("SELECT {MOMENT}").replace("clock_timestamp", "statement_timestamp"),
+            Access::Write => format!("SELECT {MOMENT}"),
+        };
+        let rows = self.rows(sql.into(), args![]).await?;
+        rows.first()
+            .map_or(Err(Error::new(ErrorKind::Corrupt, self.operation, "the server has no clock").into()), |row| {
+                Ok(row.int(0)?)
+            })
+    }
+
+    async fn rows(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<Vec<Row>, Fault> {
+        let operation = self.operation;
+        let link = self.link()?;
+        let prepare = Self::prepare(link);
+        let rows = row::rows(&mut link.connection, prepare, sql, args).await;
+        let rows = rows.map_err(|e| classify(operation, Stage::Before, e))?;
+        Ok(rows.into_iter().map(|values| Row { operation, values }).collect())
+    }
+
+    async fn run(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<u64, Fault> {
+        let operation = self.operation;
+        let link = self.link()?;
+        let prepare = Self::prepare(link);
+        let done = row::run(&mut link.connection, prepare, sql, args).await;
+        done.map_err(|e| classify(operation, Stage::Before, e))
+    }
+
+    async fn commit(mut self: Box<Self>, cluster: &str, areas: &[String]) -> Result<(), Fault> {
+        let operation = self.operation;
+        let database = Arc::clone(&self.database);
+        let pooled = self.link()?.pooled;
+        let hints = Json::from_iter(areas.iter().map(|area| payload(cluster, area))).to_string();
+        let finish = Arc::clone(&database.finish[usize::from(pooled)]);
+        let rows = self.rows(finish, args![database.channel.as_str(), hints]).await?;
+        database.check(operation, rows.first())?;
+        self.end().await
+    }
+
+    async fn rollback(mut self: Box<Self>) {
+        let Ok(link) = self.link() else { return };
+        if sqlx::raw_sql("ROLLBACK").execute(&mut link.connection).await.is_ok() {
+            self.taken.give_back();
+        }
+    }
+}
+
+/// `PostgreSQL`, for the traits.
+pub(super) struct Postgres {
+    pub(super) database: Arc<Database>,
+    pub(super) listener: Listener,
+    pub(super) cluster: ClusterName,
+}
+
+#[async_trait]
+impl Dialect for Postgres {
+    async fn begin(&self, operation: &'static str, lane: Lane, access: Access) -> Result<Box<dyn Session>, Fault> {
+        let database = Arc::clone(&self.database);
+        let taken = database.begin(operation, lane, access).await?;
+        Ok(Box::new(PgSession { operation, access, taken, database }))
+    }
+
+    async fn changed(&self, area: &str, since: u64) -> Result<u64, Error> {
+        self.listener.changed(&self.database, area, since).await
+    }
+
+    fn words(&self) -> Words {
+        WORDS
+    }
+
+    fn fence_words(&self) -> FenceWords {
+        FENCE
+    }
+
+    async fn shortcut(&self, operation: &'static str, of: &Hot<'_>) -> Result<Option<u64>, Fault> {
+        let database = &self.database;
+        let lane = match of {
+            Hot::Beat { .. } | Hot::Renew { .. } => Lane::Pulse,
+            Hot::Acquire { .. } | Hot::Release { .. } => Lane::Durable,
+        };
+        let (template, args) = statement(of, self.cluster.as_str(), &database.identity, &database.channel);
+        if database.server.is_pooled() {
+            return database.shortcut_in_transaction(operation, lane, template, args).await;
+        }
+        let mut again = true;
+        loop {
+            let mut taken = database.take(operation, lane).await?;
+            let Some(link) = taken.get() else { continue };
+            let sql = database.shortcut(template, false);
+            match row::rows(&mut link.connection, Prepare::Once, sql, args.clone()).await {
+                Ok(rows) => {
+                    let row = rows.into_iter().next().map(|values| Row { operation, values });
+                    let number = row.map(|row| row.number(0)).transpose()?;
+                    taken.give_back();
+                    return Ok(number);
+                }
+                // Each of these may be sent again, whether or not it was applied (law 5).
+                Err(sqlx::Error::Io(_)) if std::mem::take(&mut again) => {}
+                Err(e) if is_ended(&e) && std::mem::take(&mut again) => {}
+                Err(e) => return Err(classify(operation, Stage::Commit, e)),
+            }
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        self.database.server.durability()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(self.database.server.options.common.timeout)
+    }
+}

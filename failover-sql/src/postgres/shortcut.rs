@@ -1,0 +1,111 @@
+//! The hot operations, each in one statement that does it all or touches nothing.
+//!
+//! A row is locked before the clock is read, and judged after: `locked` waits for whoever has the row, `at` reads the clock
+//! only when it has it, and what is judged is the row as it was locked. (A condition that is only in the locking query
+//! would be judged before the wait.) The rows of `{meta}` and `{clusters}` come along in the same statement.
+//!
+//! Locks: a grant and a release take the row `FOR UPDATE`, so that they wait for a host that has checked its fence; a renewal
+//! takes less, and does not.
+
+use failover_core::{Member, record};
+
+use super::fence::MOMENT;
+use crate::dialect::{Hot, Value, args};
+use crate::keys::{BEATS, lease_area};
+use crate::schema;
+use crate::store::StoreIdentity;
+
+const BEAT: &str = "\
+    WITH old AS (SELECT news, incarnation FROM {heartbeats} WHERE cluster = $1 AND node = $6), \
+    new AS (INSERT INTO {heartbeats} AS h (cluster, node, format, incarnation, term, seq, news, seen) \
+        SELECT $1, $6, $5, $7, $8, $9, $10, {now} FROM {meta} AS m WHERE {known} \
+        ON CONFLICT (cluster, node) DO UPDATE SET format = $5, incarnation = $7, term = $8, seq = $9, news = $10, seen = {now} \
+            WHERE h.format <= $5 AND ($8, $9) > (h.term, h.seq) \
+        RETURNING 1 AS done) \
+    SELECT 1::bigint, set_config('synchronous_commit', 'off', true), \
+        CASE WHEN NOT EXISTS (SELECT 1 FROM old WHERE news = $10 AND incarnation = $7) \
+            THEN pg_notify($11, $12)::text END FROM new";
+
+const ACQUIRE: &str = "\
+    WITH locked AS MATERIALIZED (SELECT term, format, holder, incarnation, successor, ends FROM {leases} \
+        WHERE cluster = $1 AND name = $6 AND (ends <= {now} OR holder IS NULL OR (holder = $7 AND incarnation = $8)) FOR UPDATE), \
+    at AS MATERIALIZED (SELECT locked.*, {now} AS now FROM locked), \
+    new AS (UPDATE {leases} AS l SET format = $5, holder = $7, incarnation = $8, successor = NULL, ends = at.now + $9, \
+            lasts = $9, term = CASE WHEN at.ends > at.now AND at.holder IS NOT NULL THEN at.term \
+                ELSE greatest(at.term, c.term_floor) + 1 END \
+        FROM at, {meta} AS m, {clusters} AS c \
+        WHERE l.cluster = $1 AND l.name = $6 AND {known} AND c.cluster = $1 AND at.format <= $5 AND at.term >= $10 \
+            AND c.revision >= $11 AND c.state_version >= $12 AND (at.ends <= at.now \
+                OR (at.holder = $7 AND at.incarnation = $8) OR (at.holder IS NULL AND coalesce(at.successor, $7) = $7)) \
+        RETURNING l.term, l.term > at.term AS rose) \
+    SELECT term, CASE WHEN rose THEN pg_notify($13, $14)::text END FROM new";
+
+const RENEW: &str = "\
+    WITH locked AS MATERIALIZED (SELECT term, format, holder, incarnation, ends FROM {leases} \
+        WHERE cluster = $1 AND name = $6 AND term = $9 AND holder = $7 AND incarnation = $8 FOR NO KEY UPDATE), \
+    at AS MATERIALIZED (SELECT locked.*, {now} AS now FROM locked) \
+    UPDATE {leases} AS l SET ends = at.now + $10, lasts = $10 FROM at, {meta} AS m \
+    WHERE l.cluster = $1 AND l.name = $6 AND {known} AND at.format <= $5 AND at.ends > at.now RETURNING l.term";
+
+const RELEASE: &str = "\
+    WITH locked AS MATERIALIZED (SELECT term, format, holder, incarnation, ends, lasts FROM {leases} \
+        WHERE cluster = $1 AND name = $6 AND term = $9 AND holder = $7 AND incarnation = $8 FOR UPDATE), \
+    at AS MATERIALIZED (SELECT locked.*, {now} AS now FROM locked), \
+    new AS (UPDATE {leases} AS l SET holder = NULL, incarnation = NULL, successor = $10, ends = at.now + $11, lasts = $11 \
+        FROM at, {meta} AS m \
+        WHERE l.cluster = $1 AND l.name = $6 AND {known} AND at.format <= $5 AND at.ends > at.now AND at.lasts = $12 \
+        RETURNING l.term) \
+    SELECT term, pg_notify($13, $14)::text FROM new";
+
+/// The statement's template and its values.
+pub(super) fn statement(
+    of: &Hot<'_>,
+    cluster: &str,
+    identity: &StoreIdentity,
+    channel: &str,
+) -> (&'static str, Vec<Value>) {
+    let mut args = args![cluster, identity.store.as_str(), identity.clock.as_str(), schema::VERSION, record::FORMAT];
+    let who = |member: &Member| args![&member.node, member.incarnation.to_string()];
+    let hint = |area: &str| args![channel, payload(cluster, area)];
+    let template = match of {
+        Hot::Beat { heartbeat, news } => {
+            args.extend(who(&heartbeat.member));
+            args.extend(args![heartbeat.term.0, heartbeat.seq, *news]);
+            args.extend(hint(BEATS));
+            BEAT
+        }
+        Hot::Acquire { name, member, lasts, seen } => {
+            args.extend(args![*name]);
+            args.extend(who(member));
+            args.extend(args![*lasts, seen.term, seen.revision, seen.state_version]);
+            args.extend(hint(&lease_area(name)));
+            ACQUIRE
+        }
+        Hot::Renew { lease, lasts } => {
+            args.extend(args![&lease.name]);
+            args.extend(who(&lease.holder));
+            args.extend(args![lease.term.0, *lasts]);
+            RENEW
+        }
+        Hot::Release { lease, successor, lasts, reserved } => {
+            args.extend(args![&lease.name]);
+            args.extend(who(&lease.holder));
+            args.extend(args![lease.term.0, *successor, *reserved, *lasts]);
+            args.extend(hint(&lease_area(&lease.name)));
+            RELEASE
+        }
+    };
+    (template, args)
+}
+
+/// Puts in what all of them have in common. `elsewhere` is a condition that the store is where it was opened, for a session
+/// that did not find that out when it began.
+pub(super) fn complete(template: &str, here: &str) -> String {
+    let known = format!("m.id = 1 AND m.version <= $4 AND m.store = $2 AND m.clock = $3 AND {here}");
+    template.replace("{known}", &known).replace("{now}", MOMENT)
+}
+
+/// What a notification says: which area of which cluster.
+pub(super) fn payload(cluster: &str, area: &str) -> String {
+    format!("{cluster} {area}")
+}

@@ -79,7 +79,8 @@ impl RedisCluster {
     /// The address of the cluster, as `failover-redis` reads it.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
-        format!("redis+cluster://{}", hosts.join(","))
+        let accepted = if self.nodes[0].durable { "" } else { "?durability=volatile" };
+        format!("redis+cluster://{}{accepted}", hosts.join(","))
     }
 
     /// The slot of a key.

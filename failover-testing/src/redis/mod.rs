@@ -26,7 +26,11 @@ pub struct Redis {
     port: u16,
     tls_port: Option<u16>,
     password: Option<String>,
+    durable: bool,
 }
+
+/// Arguments of a server that has every write on disk before it answers.
+pub const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 impl Redis {
     /// A server that keeps nothing on disk.
@@ -36,7 +40,7 @@ impl Redis {
 
     /// A server that has every write on disk before it answers.
     pub fn durable() -> Self {
-        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
+        Self::start_with(DURABLE)
     }
 
     /// A server with more arguments, such as `--requirepass` with a password. They come last, so they win.
@@ -81,7 +85,8 @@ impl Redis {
         let daemon = Daemon::start("redis-server", "redis-server", &program, &directory.path().join("log"));
         let password = arguments.iter().position(|argument| *argument == "--requirepass");
         let password = password.and_then(|at| arguments.get(at + 1)).map(|password| (*password).to_owned());
-        let mut redis = Self { daemon, directory, port, tls_port, password };
+        let durable = arguments.contains(&"always");
+        let mut redis = Self { daemon, directory, port, tls_port, password, durable };
         redis.wait_until_ready();
         redis
     }
@@ -105,7 +110,7 @@ impl Redis {
         self.tls_port.expect("the server was started with TLS")
     }
 
-    /// Its address, as `failover-redis` reads it.
+    /// Its address, as `failover-redis` reads it, accepting that it keeps nothing if that is so.
     pub fn url(&self) -> String {
         self.url_at(self.port)
     }
@@ -113,7 +118,8 @@ impl Redis {
     /// The address of the same server through another port, a proxy's.
     pub fn url_at(&self, port: u16) -> String {
         let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{password}127.0.0.1:{port}")
+        let accepted = if self.durable { "" } else { "?durability=volatile" };
+        format!("redis://{password}127.0.0.1:{port}{accepted}")
     }
 
     /// Runs a command and returns its answer as text, the parts of an array on lines of their own.

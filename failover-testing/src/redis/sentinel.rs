@@ -50,10 +50,10 @@ impl RedisSentinel {
         Self { servers: [primary, replica], sentinels, _directory: directory }
     }
 
-    /// The address of the set, as `failover-redis` reads it.
+    /// The address of the set, as `failover-redis` reads it: nothing counts before the replica has it.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.sentinels.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
-        format!("redis+sentinel://{}?service=main", hosts.join(","))
+        format!("redis+sentinel://{}/main?wait=1", hosts.join(","))
     }
 
     /// The ports of the Sentinels.

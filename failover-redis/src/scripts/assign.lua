@@ -1,0 +1,53 @@
+-- ARGV[5] the fencing lease, ARGV[6] its term; then for each move: job, expected epoch, step, from or '-', to or '-'.
+-- The rules are those of failover_core::rules::step.
+local function step(there, expect, what, from, to)
+  if there.epoch ~= expect then
+    return nil
+  end
+  local owned = there.owner ~= '-'
+  if what == 'drain' then
+    return owned and with(there, { phase = 'draining' }) or nil
+  end
+  local epoch = text(tonumber(there.epoch) + 1)
+  if what == 'place' then
+    if owned or there.phase == 'completed' or there.retiring then
+      return nil
+    end
+    return with(there, { epoch = epoch, phase = 'assigned', owner = to })
+  end
+  if there.owner ~= from then
+    return nil
+  end
+  if there.retiring then
+    return { gone = true, epoch = epoch }
+  end
+  return with(there, { epoch = epoch, phase = to == '-' and 'queued' or 'assigned', owner = to })
+end
+
+local function main()
+  local steps, stale = {}, {}
+  for i = 7, #ARGV, 5 do
+    local id, there = ARGV[i], job(ARGV[i])
+    local after = there and step(there, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    if after then
+      steps[#steps + 1] = { id, after }
+    else
+      stale[#stale + 1] = id
+    end
+  end
+  local highest = fenced(FENCES, 'jobs', ARGV[5], ARGV[6])
+  if highest then
+    return { 'ok', 'fenced', highest }
+  end
+  if #stale > 0 then
+    return { 'ok', 'stale', stale }
+  end
+  local any = false
+  for _, move in ipairs(steps) do
+    any = apply(move[1], move[2]) or any
+  end
+  if any then
+    changed('jobs')
+  end
+  return { 'ok', 'applied', redis.call('HGET', META, 'revision') }
+end

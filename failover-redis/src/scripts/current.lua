@@ -1,0 +1,3 @@
+local function main()
+  return view('view', lease_now())
+end

@@ -1,0 +1,35 @@
+-- A lease: its highest term, its state (free, held, reserved), by or for whom, when that ends and how long it lasts, in microseconds.
+-- A name is never deleted: its term must not begin again.
+local LEASES = KEYS[2]
+
+-- ARGV[5] is its name, ARGV[6] the highest term of that name that the caller has seen.
+local function lease_now()
+  local name, seen = ARGV[5], ARGV[6]
+  local record = redis.call('HGET', LEASES, name)
+  local lease = { term = '0', state = 'free', who = '-', ends = 0, lasts = 0 }
+  if record then
+    local fields = parse(record, '(%d+) (%l+) (%S+) (%d+) (%d+)', 'lease ' .. name)
+    lease = { term = fields[1], state = fields[2], who = fields[3], ends = tonumber(fields[4]), lasts = tonumber(fields[5]) }
+  end
+  if less(lease.term, seen) then
+    fail('back', 'the term of lease ' .. name, lease.term, seen)
+  end
+  if lease.ends <= now then
+    lease.state = 'free'
+  end
+  return lease
+end
+
+local function keep(term, state, who, lasts)
+  local record = { '1', term, state, who, text(now + lasts), text(lasts) }
+  redis.call('HSET', LEASES, ARGV[5], table.concat(record, ' '))
+end
+
+local function view(answer, lease)
+  return { 'ok', answer, lease.term, lease.state, lease.who, text(math.max(lease.ends - now, 0)) }
+end
+
+-- Whether the lease is held by this member under this term.
+local function is_current(lease, member, term)
+  return lease.state == 'held' and lease.who == member and lease.term == term
+end

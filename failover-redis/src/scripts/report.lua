@@ -1,0 +1,44 @@
+-- For each report from ARGV[5] on: job, member, epoch, status, text. The rules are those of failover_core::rules::report.
+local function judge(there, member, epoch, status, detail)
+  if there.owner ~= member or there.epoch ~= epoch then
+    return nil
+  end
+  local running = there.phase == 'draining' and 'draining' or 'running'
+  local after
+  if status == 'running' then
+    after = with(there, { phase = running })
+  elseif status == 'progress' then
+    after = with(there, { phase = running, detail = detail })
+  elseif status == 'stopped' then
+    after = with(there, { phase = 'queued', owner = '-' })
+  elseif status == 'completed' then
+    after = with(there, { phase = 'completed', owner = '-' })
+  else
+    local failures = text(math.min(tonumber(there.failures) + 1, 4294967295))
+    after = with(there, { phase = 'failed', owner = '-', detail = detail, failures = failures })
+  end
+  if after.owner == '-' and after.retiring then
+    return { gone = true, epoch = after.epoch }
+  end
+  return after
+end
+
+local function main()
+  for i = 5, #ARGV, 5 do
+    job(ARGV[i]) -- one that cannot be read fails the batch before anything of it is written
+  end
+  local answers, any = {}, false
+  for i = 5, #ARGV, 5 do
+    local id = ARGV[i]
+    local there = job(id)
+    local after = there and judge(there, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    answers[#answers + 1] = after and '1' or '0'
+    if after then
+      any = apply(id, after) or any
+    end
+  end
+  if any then
+    changed('jobs')
+  end
+  return { 'ok', redis.call('HGET', META, 'revision'), answers }
+end

@@ -99,7 +99,7 @@ impl Shared {
                 }
                 Err(error) => {
                     let stage = if script.kind == Kind::Read { Stage::Connecting } else { Stage::Sent };
-                    return Err(broken(operation, stage, &connection.address.to_string(), error));
+                    return Err(broken(operation, stage, &connection.address.to_string(), &error));
                 }
             };
             under_way.came_back();
@@ -262,7 +262,7 @@ impl Shared {
         let keys: Vec<String> = script.keys.iter().map(|key| self.keys.name(*key)).collect();
         let outcome = connection.run(script, &keys, &args, None).await;
         let at = connection.address.to_string();
-        let outcome = outcome.map_err(|error| broken(operation, Stage::Connecting, &at, error))?;
+        let outcome = outcome.map_err(|error| broken(operation, Stage::Connecting, &at, &error))?;
         let mut next = self.judge(operation, connection, outcome, None).map_err(|error| self.note(error))?;
         if let Next::Done(reply) = &mut next {
             let (store, revision, version) = (reply.text()?, reply.number()?, reply.number()?);
@@ -282,7 +282,7 @@ fn nobody(operation: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, operation, "no node serves the cluster's slot at the moment: see CLUSTER NODES")
 }
 
-fn changed(operation: &'static str, what: &str) -> Error {
+pub(crate) fn changed(operation: &'static str, what: &str) -> Error {
     let message = format!("{what}. Open it anew, with a `term_floor` above every term and epoch that was in use");
     Error::new(ErrorKind::StoreChanged, operation, message)
 }

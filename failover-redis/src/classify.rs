@@ -13,13 +13,13 @@ pub(crate) enum Stage {
 }
 
 /// The classification of what is not a server's answer: a broken connection, a failed handshake.
-pub(crate) fn broken(operation: &'static str, stage: Stage, at: &str, error: RedisError) -> Error {
+pub(crate) fn broken(operation: &'static str, stage: Stage, at: &str, error: &RedisError) -> Error {
     if let Some(code) = error.code() {
         let detail = error.detail().unwrap_or_default().to_owned();
-        return answered(operation, at, code, &detail).with_source(Cause::of(&error));
+        return answered(operation, at, code, &detail).with_source(Cause::of(error));
     }
     if error.kind() == redis::ErrorKind::AuthenticationFailed {
-        return denied(operation, at, "the user or the password is wrong").with_source(Cause::of(&error));
+        return denied(operation, at, "the user or the password is wrong").with_source(Cause::of(error));
     }
     let (kind, message) = match stage {
         Stage::Connecting if error.to_string().contains("ertificate") => {
@@ -36,7 +36,7 @@ pub(crate) fn broken(operation: &'static str, stage: Stage, at: &str, error: Red
             (ErrorKind::Unknown, format!("the connection to {at} broke: it may have been applied, and may be repeated"))
         }
     };
-    Error::new(kind, operation, message).with_source(Cause::of(&error))
+    Error::new(kind, operation, message).with_source(Cause::of(error))
 }
 
 /// The classification of an error that the server answered: it ran nothing, or nothing of ours that writes.
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_break_is_unknown_only_after_something_was_sent() {
         let broke = || RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-        assert_eq!(broken("put", Stage::Connecting, "h:1", broke()).kind(), ErrorKind::Unavailable);
-        assert_eq!(broken("put", Stage::Sent, "h:1", broke()).kind(), ErrorKind::Unknown);
+        assert_eq!(broken("put", Stage::Connecting, "h:1", &broke()).kind(), ErrorKind::Unavailable);
+        assert_eq!(broken("put", Stage::Sent, "h:1", &broke()).kind(), ErrorKind::Unknown);
     }
 }

@@ -148,7 +148,7 @@ impl Connector {
     /// A connection to a server that holds data, with what it says of itself.
     pub(crate) async fn connect(&self, operation: &'static str, address: &Address) -> Result<Connection> {
         let at = address.to_string();
-        let failed = |error| broken(operation, Stage::Connecting, &at, error);
+        let failed = |error| broken(operation, Stage::Connecting, &at, &error);
         let (wire, closed) =
             self.wire(address, &self.options.login, self.options.database, None).await.map_err(failed)?;
         let mut connection =
@@ -181,7 +181,7 @@ impl Connector {
     ) -> Result<(Ear, mpsc::UnboundedReceiver<News>)> {
         let (news, heard) = mpsc::unbounded_channel();
         let at = address.to_string();
-        let failed = |error| broken("changed", Stage::Connecting, &at, error);
+        let failed = |error| broken("changed", Stage::Connecting, &at, &error);
         let (mut wire, _) = self.wire(address, login, 0, Some(news)).await.map_err(failed)?;
         wire.subscribe(channel).await.map_err(failed)?;
         Ok((Ear(wire), heard))
@@ -195,7 +195,7 @@ impl Connector {
         parts: &[&str],
     ) -> Result<HashMap<String, String>> {
         let at = address.to_string();
-        let failed = |error| broken("connect", Stage::Connecting, &at, error);
+        let failed = |error| broken("connect", Stage::Connecting, &at, &error);
         let (mut wire, _) = self.wire(address, login, 0, None).await.map_err(failed)?;
         let mut command = redis::cmd(parts[0]);
         command.arg(&parts[1..]);

@@ -4,6 +4,7 @@ mod call;
 mod classify;
 mod connection;
 mod durability;
+mod fence;
 mod heartbeat;
 mod job;
 mod keys;
@@ -20,8 +21,11 @@ mod watch;
 
 use failover_core::{Backend, ClusterName, Error, Result};
 
+pub use fence::{Fence, Fenced};
 pub use keys::KeyPrefix;
 pub use options::RedisOptions;
+/// The client that a host's own scripts run on, in the version that [`Fence::run`] takes.
+pub use redis;
 pub use store::RedisStore;
 
 /// Opens the store at an address, such as `redis://cache:6379?wait=1`, for one cluster.

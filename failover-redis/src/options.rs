@@ -183,7 +183,7 @@ impl RedisOptions {
     pub fn accept(mut self, durability: Durability) -> Result<Self, Invalid> {
         match durability {
             Durability::Volatile | Durability::AsyncReplica | Durability::SingleNode => {
-                self.accepted = Some(durability)
+                self.accepted = Some(durability);
             }
             other => return Err(Invalid::new("durability", format!("{other:?}"), crate::url::DURABILITIES)),
         }

@@ -38,6 +38,11 @@ impl Reply {
         }
     }
 
+    /// The next value, whatever it is.
+    pub(crate) fn value(&mut self) -> Option<Value> {
+        self.values.next()
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<Vec<u8>> {
         match self.values.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes),

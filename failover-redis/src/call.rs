@@ -56,6 +56,7 @@ impl Shared {
     ) -> Result<Reply> {
         self.alive()?;
         let (within, sent) = (self.options.timeout, AtomicBool::new(false));
+        let patience = patience.min(within / 2);
         let done = tokio::time::timeout(within, self.attempts(operation, script, &args, patience, &sent)).await;
         let done = done.unwrap_or_else(|_| {
             let (kind, what) = match (sent.load(Ordering::Relaxed), script.kind) {

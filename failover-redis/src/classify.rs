@@ -52,8 +52,9 @@ fn denied(operation: &'static str, at: &str, why: &str) -> Error {
 }
 
 fn answered(operation: &'static str, at: &str, code: &str, detail: &str) -> Error {
-    let forbidden =
-        detail.contains("ACL failure") || detail.contains("no permissions") || detail.contains("can't access");
+    // What a script may not do is said differently by each version.
+    let phrases = ["The user executing the script can't", "ACL failure", "no permissions"];
+    let forbidden = phrases.iter().any(|phrase| detail.contains(phrase));
     let (kind, message) = match code {
         "WRONGPASS" | "NOAUTH" => return denied(operation, at, "the user or the password is wrong, or missing"),
         "NOPERM" => return denied(operation, at, "the user lacks rights to a command, a key or a channel"),

@@ -13,6 +13,23 @@ use crate::keys::Key;
 use crate::reply::{Reply, corrupt, too_new};
 use crate::store::RedisStore;
 
+/// Errors that are not the host's script's own.
+const THE_SERVERS: &[&str] = &[
+    "NOPERM",
+    "NOAUTH",
+    "OOM",
+    "MISCONF",
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "BUSY",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+];
+
 /// A condition on a host's own scripts, on the server that also holds this store: the token is current.
 ///
 /// A lease's is while its term is the highest under its name, its holder the same and its time not over; a job's while its
@@ -128,7 +145,7 @@ impl Fence {
                     format!("every key of a fenced script must contain the cluster's hash tag ({})", self.keys[0]);
                 return Error::invalid("fence", failover_core::Invalid::new("keys", "of another slot", rule));
             }
-            if matches!(error.code(), Some("ERR" | "WRONGTYPE")) {
+            if error.code().is_some_and(|code| !THE_SERVERS.contains(&code)) {
                 let message = "the host's script failed; what it had written before is written";
                 return Error::new(ErrorKind::Invalid, "fence", format!("{message}: {error}"));
             }

@@ -141,7 +141,7 @@ impl RedisStore {
         script: &crate::scripts::Operation,
         args: Vec<Vec<u8>>,
     ) -> Result<Reply> {
-        self.shared.call(operation, script, args, self.shared.options.timeout / 2).await
+        self.shared.call(operation, script, args, Duration::MAX).await
     }
 }
 

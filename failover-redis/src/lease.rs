@@ -65,8 +65,7 @@ impl LeaseManager for RedisStore {
     async fn raise_floor(&self, floor: Term) -> Result<()> {
         rules::check_floor("raise_floor", floor)?;
         let shared = &self.shared;
-        let patience = shared.options.timeout / 2;
-        shared.call("raise_floor", &shared.scripts.raise_floor, args![floor], patience).await.map(drop)
+        shared.call("raise_floor", &shared.scripts.raise_floor, args![floor], Duration::MAX).await.map(drop)
     }
 
     async fn changed(&self, name: &LeaseName) -> Result<()> {

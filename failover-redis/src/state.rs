@@ -53,7 +53,7 @@ impl StateStore for RedisStore {
         let (lease, term) = fenced_by(fence);
         let args = vec![arg(key), value.to_owned(), arg(&expected(expect)), arg(&lease), arg(&term)];
         let shared = &self.shared;
-        let mut reply = shared.call("put", &shared.scripts.put, args, shared.options.timeout / 2).await?;
+        let mut reply = shared.call("put", &shared.scripts.put, args, Duration::MAX).await?;
         match reply.text()?.as_str() {
             "written" => {
                 let version = reply.number()?;
@@ -75,7 +75,7 @@ impl StateStore for RedisStore {
         let (lease, term) = fenced_by(fence);
         let args = args![key, expected(expect), lease, term];
         let shared = &self.shared;
-        let mut reply = shared.call("delete", &shared.scripts.delete, args, shared.options.timeout / 2).await?;
+        let mut reply = shared.call("delete", &shared.scripts.delete, args, Duration::MAX).await?;
         match reply.text()?.as_str() {
             "deleted" => Ok(Deleted::Deleted),
             "conflict" => Ok(Deleted::Conflict(Version(reply.number()?))),

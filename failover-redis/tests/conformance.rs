@@ -16,10 +16,19 @@ async fn open(url: &str, name: &str) -> Backend {
     failover_redis::open(url, &cluster).await.unwrap_or_else(|e| panic!("the store has to open: {e}"))
 }
 
-/// One server of its own: it starts in a moment.
+/// One server of its own: it starts in a moment. Every clause runs under the rights that the README asks for, and no others.
 struct Single(std::sync::Mutex<Redis>);
 
 impl Single {
+    fn start() -> Self {
+        let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/rights/redis.acl");
+        Self(std::sync::Mutex::new(Redis::start_with(&[DURABLE, &["--aclfile", rights]].concat())))
+    }
+
+    fn url(&self) -> String {
+        self.with(|redis| format!("redis://failover:change-me@127.0.0.1:{}", redis.port()))
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Redis) -> T) -> T {
         act(&mut self.0.lock().expect("no other thread has panicked"))
     }
@@ -28,11 +37,11 @@ impl Single {
 #[async_trait::async_trait]
 impl Fixture for Single {
     async fn open(&self) -> Backend {
-        open(&self.with(|redis| redis.url()), "c").await
+        open(&self.url(), "c").await
     }
 
     async fn open_other(&self) -> Backend {
-        open(&self.with(|redis| redis.url()), "other").await
+        open(&self.url(), "other").await
     }
 
     async fn wipe(&self) {
@@ -159,7 +168,7 @@ impl<S: Servers> Fixture for Shared<S> {
 mod single {
     use super::*;
 
-    failover_core::conformance!(Single(std::sync::Mutex::new(Redis::durable())));
+    failover_core::conformance!(Single::start());
 }
 
 mod sentinel {

@@ -4,7 +4,7 @@ local done, answer = pcall(function()
   check_identity()
   return main()
 end)
-if done or (type(answer) == 'table' and not answer.err) then
-  return answer
+if not done and type(answer) == 'string' then -- the server's own error
+  return redis.error_reply(answer)
 end
-error(answer)
+return answer

@@ -81,6 +81,11 @@ impl RedisSentinel {
         command(self.primary(), None, parts).unwrap_or_else(|e| panic!("{parts:?}: {e}"))
     }
 
+    /// Stops the first few Sentinels (SIGSTOP): they accept connections and answer nothing.
+    pub fn pause_sentinels(&self, count: usize) {
+        self.sentinels.iter().take(count).for_each(|(_, sentinel)| sentinel.pause());
+    }
+
     /// Has the Sentinels fail over, and waits until the other server is the primary, and the former one its replica.
     ///
     /// # Panics

@@ -100,7 +100,7 @@ impl SqlStore {
 
     fn condition(&self, table: &str, condition: &str, values: Vec<Value>, token: FencingToken) -> Fence {
         let words = self.shared.fence_words();
-        let exists = format!("EXISTS (SELECT 1 FROM {table}, {{meta}} AS m WHERE {condition})");
+        let exists = format!("EXISTS (SELECT 1 FROM {table}, {{meta}} AS m WHERE {condition}{})", words.keep);
         let rendered = |sql: &str| render_tables(&self.shared.prefix, sql).replace("{moment}", words.moment);
         let check =
             words.check.replace("{table}", table).replace("{condition}", condition).replace("{exists}", &exists);
@@ -171,6 +171,9 @@ fn placed(sql: &str, placeholder: fn(usize) -> String, bound: usize) -> String {
 pub(crate) struct FenceWords {
     /// The store's clock in a host's statement: an expression, or a value to be bound.
     pub(crate) moment: &'static str,
+    /// What, at the end of a condition in a statement, locks the rows it has found: a server may find them in a view of the past, and
+    /// grant a higher token before the statement writes.
+    pub(crate) keep: &'static str,
     /// A statement that locks what `{condition}` reads, of `{table}` and the meta table, and gives a row or changes one if it
     /// holds. `{exists}` is the condition by itself.
     pub(crate) check: &'static str,

@@ -64,22 +64,28 @@ impl HeartbeatStore for SqlStore {
     }
 
     async fn sightings(&self) -> Result<Vec<Sighting>> {
-        self.read("sightings", Lane::Pulse, |tx| {
-            Box::pin(async move {
-                // Before the rows are read, so that no age is overstated by the time that takes.
-                let now = tx.now().await?;
-                let rows = tx
-                    .rows(
-                        "SELECT format, node, incarnation, term, seq, news, seen FROM {heartbeats} \
+        let (sightings, ahead) = self
+            .read("sightings", Lane::Pulse, |tx| {
+                Box::pin(async move {
+                    // Before the rows are read, so that no age is overstated by the time that takes.
+                    let now = tx.now().await?;
+                    let rows = tx
+                        .rows(
+                            "SELECT format, node, incarnation, term, seq, news, seen FROM {heartbeats} \
                          WHERE cluster = ? ORDER BY node",
-                        args![tx.cluster()],
-                    )
-                    .await?;
-                let sightings: Result<Vec<Sighting>> = rows.iter().map(|row| sighting(row, now)).collect();
-                Ok(sightings?)
+                            args![tx.cluster()],
+                        )
+                        .await?;
+                    let sightings: Result<Vec<Sighting>> = rows.iter().map(|row| sighting(row, now)).collect();
+                    let ahead = rows.iter().any(|row| row.int(6).is_ok_and(|seen| seen > now.saturating_add(AHEAD)));
+                    Ok((sightings?, ahead))
+                })
             })
-        })
-        .await
+            .await?;
+        if ahead {
+            self.begin_ages_anew().await?;
+        }
+        Ok(sightings)
     }
 
     async fn forget(&self, member: &Member) -> Result<()> {
@@ -109,6 +115,27 @@ impl HeartbeatStore for SqlStore {
 
     async fn changed(&self) -> Result<()> {
         self.changed_in(BEATS).await
+    }
+}
+
+/// By how much, in nanoseconds, a heartbeat may have been received after the moment it is looked at from: it came meanwhile.
+const AHEAD: i64 = 1_000_000_000;
+
+impl SqlStore {
+    /// The store's clock was set back: what was received before is received now, or the dead would be alive until it is there again.
+    async fn begin_ages_anew(&self) -> Result<()> {
+        self.write("sightings", Lane::Pulse, |tx| {
+            Box::pin(async move {
+                let now = tx.now().await?;
+                tx.run(
+                    "UPDATE {heartbeats} SET seen = ? WHERE cluster = ? AND seen > ?",
+                    args![now, tx.cluster(), now],
+                )
+                .await?;
+                Ok(())
+            })
+        })
+        .await
     }
 }
 

@@ -43,48 +43,67 @@ impl<C: Send + 'static> Connections<C> {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             (idle.generation, idle.connections.pop())
         };
+        let reused = idle.is_some();
         let connection = match idle {
             Some(connection) => connection,
             None => connect().await?,
         };
-        Ok(Taken { connection: Some(connection), generation, idle: Arc::clone(&self.idle), _turn: turn })
+        let loan = Loan { generation, idle: Arc::clone(&self.idle), ended: false, _turn: turn };
+        Ok(Taken { connection, loan, reused })
     }
 }
 
 /// A connection while it is used. Dropped, it is closed, and not trusted are those that are idle; [`give_back`](Self::give_back)
 /// keeps it.
 pub(crate) struct Taken<C> {
-    connection: Option<C>,
+    connection: C,
+    loan: Loan<C>,
+    reused: bool,
+}
+
+struct Loan<C> {
     generation: u64,
     idle: Arc<Mutex<Idle<C>>>,
+    /// Whether the connection's call came to its end.
+    ended: bool,
     _turn: OwnedSemaphorePermit,
 }
 
 impl<C> Taken<C> {
-    /// Always there until the value is given up.
-    pub(crate) fn get(&mut self) -> Option<&mut C> {
-        self.connection.as_mut()
+    pub(crate) fn get(&mut self) -> &mut C {
+        &mut self.connection
+    }
+
+    /// Whether it lay idle before: then the server may have closed it meanwhile.
+    pub(crate) fn reused(&self) -> bool {
+        self.reused
     }
 
     /// Keeps the connection for later: it is in no transaction, and nothing it was asked is unanswered.
-    pub(crate) fn give_back(mut self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.generation == self.generation {
-            idle.connections.extend(self.connection.take());
+    pub(crate) fn give_back(self) {
+        let Self { connection, mut loan, .. } = self;
+        loan.ended = true;
+        let mut idle = loan.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.generation == loan.generation {
+            idle.connections.push(connection);
         }
+    }
+
+    /// Closes the connection, of which nothing bad is known: the others stay.
+    pub(crate) fn close(mut self) {
+        self.loan.ended = true;
     }
 }
 
-impl<C> Drop for Taken<C> {
+impl<C> Drop for Loan<C> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if !self.ended {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             // Not twice for connections that went bad together.
             if idle.generation == self.generation {
                 idle.generation += 1;
                 idle.connections.clear();
             }
-            drop(connection);
         }
     }
 }
@@ -104,7 +123,7 @@ mod tests {
         one.give_back();
         drop(two);
         three.give_back();
-        assert_eq!(take(&connections, 4).await.get(), Some(&mut 4), "1 was idle and 3 in use when 2 went bad");
+        assert_eq!(take(&connections, 4).await.get(), &mut 4, "1 was idle and 3 in use when 2 went bad");
     }
 
     #[tokio::test]
@@ -112,6 +131,6 @@ mod tests {
         let connections = Connections::new(2);
         let one = take(&connections, 1).await;
         one.give_back();
-        assert_eq!(take(&connections, 2).await.get(), Some(&mut 1));
+        assert_eq!(take(&connections, 2).await.get(), &mut 1);
     }
 }

@@ -25,8 +25,15 @@ impl LeaseManager for SqlStore {
         self.write("acquire", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let floor = tx.counters().await?.term_floor;
-                let row = tx.lease_locked(name).await?;
+                let mut row = tx.lease_locked(name).await?;
                 let now = tx.now().await?;
+                if row.ends.saturating_sub(row.lasts) > now {
+                    // Given by a clock that was set back since: its whole time again, from now, is longer than it had; and it
+                    // does not have to wait until the clock is there again.
+                    row.ends = now.saturating_add(row.lasts);
+                    tx.run("UPDATE {leases} SET ends = ? WHERE cluster = ? AND name = ?", args![row.ends, tx.cluster(), name])
+                        .await?;
+                }
                 let view = row.view(now);
                 let term = match &view.tenant {
                     Tenant::Held { holder, .. } if holder == member => row.term,

@@ -45,6 +45,8 @@ mod keys;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod lanes;
 mod lease;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "a file has no server"))]
 mod options;
 #[cfg(feature = "postgres")]
@@ -59,6 +61,8 @@ use failover_core::{Backend, ClusterName, Error, Invalid, Result};
 
 pub use fence::{Fence, FenceConnection, FenceDatabase, FenceQuery, Fenced};
 pub use keys::TablePrefix;
+#[cfg(feature = "mysql")]
+pub use mysql::{MysqlOptions, MysqlTls};
 #[cfg(feature = "postgres")]
 pub use postgres::{Pooler, PostgresOptions, Promotion};
 #[cfg(feature = "sqlite")]
@@ -70,8 +74,8 @@ const SCHEMES: &[(&str, &str)] = &[
     ("sqlite", "failover-sql with feature `sqlite`"),
     ("postgres", "failover-sql with feature `postgres`"),
     ("postgresql", "failover-sql with feature `postgres`"),
-    ("mysql", "failover-sql"),
-    ("mariadb", "failover-sql"),
+    ("mysql", "failover-sql with feature `mysql`"),
+    ("mariadb", "failover-sql with feature `mysql`"),
     ("redis", "failover-redis"),
     ("rediss", "failover-redis"),
     ("redis+sentinel", "failover-redis"),
@@ -83,6 +87,10 @@ const SCHEMES: &[(&str, &str)] = &[
 const BUILT_IN: &[&str] = &[
     #[cfg(feature = "sqlite")]
     "sqlite",
+    #[cfg(feature = "mysql")]
+    "mysql",
+    #[cfg(feature = "mysql")]
+    "mariadb",
     #[cfg(feature = "postgres")]
     "postgres",
 ];
@@ -101,6 +109,8 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
         "postgres" | "postgresql" => {
             Ok(Backend::new(PostgresOptions::from_url(url).map_err(invalid)?.open(cluster).await?))
         }
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => Ok(Backend::new(MysqlOptions::from_url(url).map_err(invalid)?.open(cluster).await?)),
         scheme => Err(invalid(unknown_scheme(scheme))),
     }
 }
@@ -134,7 +144,7 @@ mod tests {
         for (url, says) in [
             #[cfg(not(feature = "postgres"))]
             ("postgres://u:secret@h/d", "failover-sql"),
-            ("mysql://u:secret@h/d", "failover-sql"),
+            ("mysql+x://u:secret@h/d", "no such scheme"),
             ("redis+sentinel://:secret@h", "failover-redis"),
             ("etcd://u:secret@h", "failover-etcd"),
             ("mongo://u:secret@h", "no such scheme"),

@@ -49,6 +49,9 @@ pub(crate) fn floor(value: &str) -> Result<Term, Invalid> {
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(crate) use server::{Address, Common};
 
+#[cfg(feature = "mysql")]
+pub(crate) use server::Secret;
+
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server {
     use std::fmt;

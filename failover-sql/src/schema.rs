@@ -44,11 +44,16 @@ mod tests {
         assert!(all.iter().all(|sql| !sql.contains(['{', '}']) && sql.contains("IF NOT EXISTS my_")));
     }
 
-    #[cfg(feature = "sqlite")]
     #[test]
     fn every_table_is_made_under_its_prefix_and_nothing_is_left_open() {
+        for schema in [include_str!("schema/sqlite.sql"), include_str!("schema/mysql.sql")] {
+            check(schema);
+        }
+    }
+
+    fn check(schema: &str) {
         let prefix = TablePrefix::new("my_").unwrap();
-        let all = statements(include_str!("schema/sqlite.sql"), &prefix);
+        let all = statements(schema, &prefix);
         for table in TABLES {
             let head = format!("CREATE TABLE IF NOT EXISTS my_{table} (");
             assert_eq!(all.iter().filter(|sql| sql.starts_with(&head)).count(), 1, "{table}");

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::certificates::Certificates;
 use crate::daemon::Daemon;
 use crate::port;
+use crate::room::Room;
 
 const SERVER: &str = "mariadb-server-core";
 const CLIENT: &str = "mariadb-client-core";
@@ -25,7 +24,7 @@ const CLIENT: &str = "mariadb-client-core";
 pub struct Mariadb {
     daemon: Daemon,
     port: u16,
-    directory: TempDir,
+    directory: Room,
     databases: AtomicU64,
 }
 
@@ -47,7 +46,7 @@ impl Mariadb {
 
     /// The same, with more options of `mariadbd`: of two that disagree the later counts, and these come last.
     pub fn start_with(options: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = Room::new("mariadb");
         let at = directory.path().display();
         let port = port::free();
         let mut program = vec![program("mariadbd"), "--no-defaults".into()];

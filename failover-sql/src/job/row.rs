@@ -74,7 +74,7 @@ impl Tx<'_> {
         &mut self,
         ids: impl Iterator<Item = &JobId>,
     ) -> Result<BTreeMap<JobId, JobRecord>, Fault> {
-        let ids = Json::from_iter(ids.map(JobId::as_str)).to_string();
+        let ids = ids.map(JobId::as_str).collect::<Json>().to_string();
         let rows = self.rows(select!("WHERE cluster = ? AND job IN ({ids})"), args![self.cluster(), ids]).await?;
         let mut jobs = BTreeMap::new();
         for row in &rows {
@@ -156,7 +156,7 @@ impl Tx<'_> {
         if gone.is_empty() {
             return Ok(());
         }
-        let ids = Json::from_iter(gone.iter().map(|(job, ..)| job.as_str())).to_string();
+        let ids = gone.iter().map(|(job, ..)| job.as_str()).collect::<Json>().to_string();
         self.run("DELETE FROM {jobs} WHERE cluster = ? AND job IN ({ids})", args![self.cluster(), ids]).await?;
         let rows: Json = gone
             .iter()

@@ -12,6 +12,7 @@ pub(super) const MOMENT: &str = "((extract(epoch FROM clock_timestamp()) * 10000
 
 pub(super) const FENCE: FenceWords = FenceWords {
     moment: MOMENT,
+    keep: " FOR KEY SHARE OF l",
     // The weakest lock: a grant and a release take the one it is in the way of, a renewal does not.
     check: "SELECT 1 FROM {table}, {meta} AS m WHERE {condition} FOR KEY SHARE OF l",
     placeholder: |n| format!("${n}"),

@@ -97,7 +97,7 @@ impl Database {
         let mut again = true;
         loop {
             let mut taken = self.take(operation, lane).await?;
-            let Some(link) = taken.get() else { continue };
+            let link = taken.get();
             let mut begin = mode.to_owned();
             if link.pooled {
                 for (name, value) in settings(self.server.options.common.timeout) {
@@ -182,16 +182,14 @@ impl PgSession {
     async fn end(mut self) -> Result<(), Fault> {
         let operation = self.operation;
         let stage = if self.access == Access::Write { Stage::Commit } else { Stage::Before };
-        let done = sqlx::raw_sql("COMMIT").execute(&mut self.link()?.connection).await;
+        let done = sqlx::raw_sql("COMMIT").execute(&mut self.link().connection).await;
         done.map_err(|e| classify(operation, stage, e))?;
         self.taken.give_back();
         Ok(())
     }
 
-    fn link(&mut self) -> Result<&mut Link, Fault> {
-        let operation = self.operation;
-        let gone = || Error::new(ErrorKind::Unavailable, operation, "the connection is gone").into();
-        self.taken.get().ok_or_else(gone)
+    fn link(&mut self) -> &mut Link {
+        self.taken.get()
     }
 }
 
@@ -212,7 +210,7 @@ impl Session for PgSession {
 
     async fn rows(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<Vec<Row>, Fault> {
         let operation = self.operation;
-        let link = self.link()?;
+        let link = self.link();
         let prepare = Self::prepare(link);
         let rows = row::rows(&mut link.connection, prepare, sql, args).await;
         let rows = rows.map_err(|e| classify(operation, Stage::Before, e))?;
@@ -221,7 +219,7 @@ impl Session for PgSession {
 
     async fn run(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<u64, Fault> {
         let operation = self.operation;
-        let link = self.link()?;
+        let link = self.link();
         let prepare = Self::prepare(link);
         let done = row::run(&mut link.connection, prepare, sql, args).await;
         done.map_err(|e| classify(operation, Stage::Before, e))
@@ -230,7 +228,7 @@ impl Session for PgSession {
     async fn commit(mut self: Box<Self>, cluster: &str, areas: &[String]) -> Result<(), Fault> {
         let operation = self.operation;
         let database = Arc::clone(&self.database);
-        let pooled = self.link()?.pooled;
+        let pooled = self.link().pooled;
         let hints = Json::from_iter(areas.iter().map(|area| payload(cluster, area))).to_string();
         let finish = Arc::clone(&database.finish[usize::from(pooled)]);
         let rows = self.rows(finish, args![database.channel.as_str(), hints]).await?;
@@ -239,7 +237,7 @@ impl Session for PgSession {
     }
 
     async fn rollback(mut self: Box<Self>) {
-        let Ok(link) = self.link() else { return };
+        let link = self.link();
         if sqlx::raw_sql("ROLLBACK").execute(&mut link.connection).await.is_ok() {
             self.taken.give_back();
         }
@@ -286,7 +284,7 @@ impl Dialect for Postgres {
         let mut again = true;
         loop {
             let mut taken = database.take(operation, lane).await?;
-            let Some(link) = taken.get() else { continue };
+            let link = taken.get();
             let sql = database.shortcut(template, false);
             match row::rows(&mut link.connection, Prepare::Once, sql, args.clone()).await {
                 Ok(rows) => {

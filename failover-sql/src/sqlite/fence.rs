@@ -10,6 +10,7 @@ use crate::fence::{FenceConnection, FenceDatabase, FenceQuery, FenceValues, Fenc
 
 pub(super) const FENCE: FenceWords = FenceWords {
     moment: "?",
+    keep: "",
     // Changes nothing, but as a write takes the write lock.
     check: "UPDATE {meta} SET version = version WHERE id = 1 AND {exists}",
     placeholder: |_| "?".to_owned(),

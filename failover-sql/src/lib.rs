@@ -159,8 +159,3 @@ mod tests {
         }
     }
 }
-
-/// The README's example is compiled and run like any other.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -38,6 +38,8 @@
 mod scheme;
 
 pub use failover_core::*;
+#[cfg(feature = "redis")]
+pub use failover_redis as redis;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use failover_sql as sql;
 
@@ -53,6 +55,8 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
     match scheme::backend_of(url).map_err(|invalid| Error::invalid("open", invalid))? {
         #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
         scheme::By::Sql => failover_sql::open(url, cluster).await,
+        #[cfg(feature = "redis")]
+        scheme::By::Redis => failover_redis::open(url, cluster).await,
         #[allow(unreachable_patterns, reason = "reachable unless every backend is built in")]
         by => unreachable!("{by:?} is not built in, and was not offered"),
     }
@@ -62,3 +66,8 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
 pub fn schemes() -> impl Iterator<Item = &'static str> {
     scheme::built_in()
 }
+
+/// The README's example is compiled like any other.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

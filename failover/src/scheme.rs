@@ -25,8 +25,8 @@ const fn scheme(name: &'static str, by: By, feature: &'static str, built_in: boo
 const SQLITE: bool = cfg!(feature = "sqlite");
 const POSTGRES: bool = cfg!(feature = "postgres");
 const MYSQL: bool = cfg!(feature = "mysql");
-const REDIS: bool = false;
-const REDISS: bool = false;
+const REDIS: bool = cfg!(feature = "redis");
+const REDISS: bool = cfg!(all(feature = "redis", feature = "tls"));
 const ETCD: bool = false;
 const ETCDS: bool = false;
 

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use failover_core::FencingToken;
-use failover_core::time::{Clock as _, SystemClock};
+use failover::FencingToken;
+use failover::time::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 
 /// One moment of one piece of work.

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use failover_core::machine::{Finish, JobEnd};
-use failover_core::time::{Clock as _, SystemClock};
-use failover_core::{ClusterName, JobHandler, JobRun, Node, NodeId, Right, RoleHooks, Timing};
+use failover::machine::{Finish, JobEnd};
+use failover::time::{Clock as _, SystemClock};
+use failover::{ClusterName, JobHandler, JobRun, Node, NodeId, Right, RoleHooks, Timing};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -43,7 +43,7 @@ pub(crate) struct Told {
 
 /// Runs a node until it is told to leave by SIGTERM.
 pub(crate) async fn run(name: &str, directory: &Path) -> Result<(), Error> {
-    let backend = failover_sql::open(&url(directory), &cluster()?).await?;
+    let backend = failover::open(&url(directory), &cluster()?).await?;
     let journal = Arc::new(Journal::create(directory, name)?);
     let node = Node::builder(backend, NodeId::new(name)?)
         .timing(timing()?)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use failover_core::time::{Clock as _, SystemClock, Time};
-use failover_core::{Admin, JobId, JobSpec, NodeId};
+use failover::time::{Clock as _, SystemClock, Time};
+use failover::{Admin, JobId, JobSpec, NodeId};
 
 use crate::check::{self, Phase};
 use crate::journal;
@@ -17,7 +17,7 @@ const JOBS: [&str; 4] = ["backup", "import", "mail", "report"];
 pub(crate) async fn play() -> Result<bool, Error> {
     let directory = tempfile::tempdir()?;
     println!("Three processes on one SQLite file, {}", node::url(directory.path()));
-    let backend = failover_sql::open(&node::url(directory.path()), &node::cluster()?).await?;
+    let backend = failover::open(&node::url(directory.path()), &node::cluster()?).await?;
     let admin = Admin::new(backend);
     let mut stage = Stage::new(directory.path());
     let mut phases = Vec::new();

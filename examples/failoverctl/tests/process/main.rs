@@ -1,4 +1,4 @@
-//! The real program in real processes: nodes on one SQLite file, killed, stopped, starved of their store, and asked nicely.
+//! The real program in real processes: nodes on one SQLite file or on a server, killed, stopped, starved of their store, and asked nicely.
 //!
 //! One binary, so that the tests, which mostly wait, run side by side. Every wait is for an event and has a generous limit.
 
@@ -11,5 +11,6 @@ mod pause;
 mod run;
 mod status;
 mod store;
+mod stores;
 mod switchover;
 mod takeover;

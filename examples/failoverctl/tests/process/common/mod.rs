@@ -54,6 +54,8 @@ fn block_on(work: impl Future<Output = ()>) {
 pub(crate) struct Place {
     pub(crate) dir: tempfile::TempDir,
     database: PathBuf,
+    /// Where the store is, if it is not the database here.
+    elsewhere: Option<String>,
     mark: String,
 }
 
@@ -61,7 +63,12 @@ impl Place {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().file_name().unwrap().to_str().unwrap().to_owned();
-        Self { database: dir.path().join("store.db"), dir, mark }
+        Self { database: dir.path().join("store.db"), elsewhere: None, dir, mark }
+    }
+
+    /// Uses the store at this address instead of a database here.
+    pub(crate) fn point_at(&mut self, address: &str) {
+        self.elsewhere = Some(address.to_owned());
     }
 
     /// Has the store somewhere else than everything else.
@@ -78,7 +85,7 @@ impl Place {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}", self.database().display())
+        self.elsewhere.clone().unwrap_or_else(|| format!("sqlite://{}", self.database().display()))
     }
 
     /// The program, with the store in its environment.

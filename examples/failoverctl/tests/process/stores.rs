@@ -1,0 +1,49 @@
+//! The same program on every kind of server: nothing but the address differs.
+
+use failover_testing::postgres::Postgres;
+use failover_testing::redis::Redis;
+use serde_json::Value;
+
+use crate::common::{Journal, Place};
+
+/// Two nodes and two jobs: the active node is killed, the other takes over, and hands the role back to it afterwards.
+fn fails_over_and_back(address: &str) {
+    let mut place = Place::new();
+    place.point_at(address);
+    // Long enough for the least that etcd grants, and for servers that share a busy machine.
+    let options = ["--ttl", "3s"];
+    let mut a = place.node_with("a", &options);
+    a.role("active");
+    let mut b = place.node_with("b", &options);
+    a.event("standby_appointed");
+    place.add_journal_job("one");
+    place.add_journal_job("two");
+    place.until_journal("both run on a", |j| j.runs_on("one", "a") && j.runs_on("two", "a"));
+
+    a.kill();
+    b.role("active");
+    place.until_journal("both run on b", |j| j.runs_on("one", "b") && j.runs_on("two", "b"));
+
+    let mut again = place.node_with("a", &options);
+    again.role("standby");
+    let done = place.json(["switchover"]).remove(0);
+    assert_eq!((&done["from"], &done["to"]), (&Value::from("b"), &Value::from("a")), "{done}");
+    let third = |j: &Journal| ["one", "two"].iter().all(|job| j.tokens(job) == [1, 2, 3] && j.runs_on(job, "a"));
+    place.until_journal("both run on a again", third).assert_never_two_owners();
+    let status = place.status();
+    assert_eq!(
+        (&status["active"]["node"], status["jobs"].as_array().map(Vec::len)),
+        (&"a".into(), Some(2)),
+        "{status}"
+    );
+}
+
+#[test]
+fn postgres_fails_over_and_back() {
+    fails_over_and_back(&Postgres::start().url());
+}
+
+#[test]
+fn redis_fails_over_and_back() {
+    fails_over_and_back(&Redis::durable().url());
+}

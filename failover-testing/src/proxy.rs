@@ -63,7 +63,13 @@ impl Proxy {
     pub fn to(upstream: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", crate::port::free()))).expect("a free port");
+        // Not by blocking on it: a test that begins this may itself run in a runtime.
+        let listener = std::net::TcpListener::bind(("127.0.0.1", crate::port::free())).expect("a free port");
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener).expect("a runtime takes a socket")
+        };
         let address = listener.local_addr().expect("a bound socket has an address");
         let weather = Weather { upstream: Some(upstream), ..Weather::default() };
         let weather = Arc::new(watch::Sender::new(weather));
@@ -259,6 +265,11 @@ mod tests {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
         Ok(byte[0])
+    }
+
+    #[tokio::test]
+    async fn a_proxy_begins_and_ends_inside_a_runtime() {
+        drop(Proxy::to_port(crate::port::free()));
     }
 
     #[test]

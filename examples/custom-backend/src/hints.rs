@@ -66,13 +66,13 @@ impl Drop for Hints {
 }
 
 impl NatsStore {
-    /// Says that something has changed. Nobody waits for it to arrive: it is a hint (law 7).
+    /// Says that something has changed. Nobody waits for it to arrive, nor connects for it: it is a hint (law 7).
     pub(crate) async fn hint(&self, topic: &Topic) {
         let area = match topic {
             Topic::Area(area) => *area,
             Topic::Lease(_) => crate::table::Area::Leases,
         };
-        if let Ok(live) = self.link(area).live("hint").await {
+        if let Some(live) = self.link(area).at_hand() {
             let subject = self.shared.keys.hint(topic);
             let _sent = live.jetstream.client().publish(subject, Vec::new().into()).await;
         }

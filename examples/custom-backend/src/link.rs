@@ -28,8 +28,11 @@ pub(crate) struct Live {
 /// Why a connection is not used for another call.
 #[derive(Debug, Clone)]
 enum Trouble {
-    /// It ended, or a call on it got no answer: it may be half-open, which looks like a slow server for a quarter of an hour.
+    /// A call on it got no answer: it may be half-open, which looks like a slow server for a quarter of an hour. Calls that are
+    /// on their way may still be answered.
     Suspect,
+    /// It ended, and with it all calls that are on their way.
+    Ended,
     /// The server says that something is not permitted, without saying to which request.
     Denied(String),
 }
@@ -37,6 +40,11 @@ enum Trouble {
 impl Link {
     pub(crate) fn new(server: Server) -> Self {
         Self { server, live: Mutex::default() }
+    }
+
+    /// The connection, if there is one: for what is not worth waiting for.
+    pub(crate) fn at_hand(&self) -> Option<Arc<Live>> {
+        self.live.try_lock().ok()?.clone()
     }
 
     /// The connection; a new one if there is none that is beyond doubt.
@@ -60,7 +68,7 @@ async fn connect(server: &Server, operation: &'static str) -> Result<Live> {
         let told = Arc::clone(&told);
         async move {
             match event {
-                Event::Disconnected | Event::Closed => drop(told.send_replace(Some(Trouble::Suspect))),
+                Event::Disconnected | Event::Closed => drop(told.send_replace(Some(Trouble::Ended))),
                 Event::ServerError(ServerError::Other(text))
                     if text.to_lowercase().contains("permissions violation") =>
                 {
@@ -109,7 +117,7 @@ impl Live {
         let mut doubt = Doubt { live: self, settled: false };
         let answer = tokio::select! {
             answer = request => Ok(answer),
-            _ = trouble.wait_for(Option::is_some) => Err(self.failure(operation, lost)),
+            _ = trouble.wait_for(|trouble| matches!(trouble, Some(Trouble::Ended | Trouble::Denied(_)))) => Err(self.failure(operation, lost)),
         };
         doubt.settled = answer.is_ok();
         answer
@@ -126,10 +134,8 @@ impl Live {
 
     /// Takes the connection out of use.
     pub(crate) fn distrust(&self) {
-        self.trouble.send_if_modified(|trouble| {
-            let first = trouble.is_none();
+        self.trouble.send_modify(|trouble| {
             trouble.get_or_insert(Trouble::Suspect);
-            first
         });
     }
 }

@@ -22,12 +22,6 @@ async fn open(url: &str, floor: u64) -> NatsStore {
     NatsStore::open(url, &ClusterName::new("c").unwrap(), Term(floor)).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// A proxy before the server. Made on a thread of its own: it has a runtime, which must not be started inside another.
-fn proxy_to(server: &Nats) -> Proxy {
-    let port = server.port();
-    std::thread::spawn(move || Proxy::to_port(port)).join().unwrap()
-}
-
 fn member(name: &str) -> Member {
     Member::new(NodeId::new(name).unwrap(), Incarnation::from_u128(1))
 }
@@ -80,7 +74,7 @@ async fn a_lease_lapses_while_the_server_is_down() {
 #[tokio::test]
 async fn a_renewal_that_arrives_after_the_lapse_is_lost_though_nobody_took_the_lease() {
     let server = Nats::start();
-    let proxy = proxy_to(&server);
+    let proxy = Proxy::to_port(server.port());
     let store = open(&server.url_at(proxy.port()), 0).await;
     let lease = granted(&store, "n1", SHORT).await;
     // The table that is read tells of a lease that is held; by the time the renewal arrives it is not.
@@ -94,7 +88,7 @@ async fn a_renewal_that_arrives_after_the_lapse_is_lost_though_nobody_took_the_l
 #[tokio::test]
 async fn a_half_open_connection_costs_one_call() {
     let server = Nats::start();
-    let proxy = proxy_to(&server);
+    let proxy = Proxy::to_port(server.port());
     let store = open(&server.url_at(proxy.port()), 0).await;
     let lease = granted(&store, "n1", LONG).await;
     proxy.half_open();
@@ -151,7 +145,7 @@ async fn lose_the_answer<T: std::fmt::Debug, F: Future<Output = failover_core::R
 #[tokio::test]
 async fn an_acquire_whose_answer_was_lost_is_safe_to_repeat() {
     let server = Nats::start();
-    let proxy = proxy_to(&server);
+    let proxy = Proxy::to_port(server.port());
     let store = &open(&server.url_at(proxy.port()), 0).await;
     let name = |n: u32| LeaseName::election(&format!("e{n}")).unwrap();
     let acquire = |n| async move { store.acquire(&name(n), &member("n1"), LONG).await };
@@ -164,7 +158,7 @@ async fn an_acquire_whose_answer_was_lost_is_safe_to_repeat() {
 #[tokio::test]
 async fn a_submission_and_a_put_whose_answers_were_lost_are_safe_to_repeat() {
     let server = Nats::start();
-    let proxy = proxy_to(&server);
+    let proxy = Proxy::to_port(server.port());
     let store = &open(&server.url_at(proxy.port()), 0).await;
     let spec = |n: u32| JobSpec::new(JobId::new(format!("j{n}")).unwrap(), "payload").unwrap();
     let submit = |n| async move { store.submit(&spec(n)).await };
@@ -185,6 +179,7 @@ async fn a_handle_on_a_wiped_store_fails_for_ever_and_a_new_one_goes_on_above_th
     let mut server = Nats::start();
     let old = open(&server.url(), 0).await;
     granted(&old, "n1", LONG).await;
+    let quiet = open(&server.url(), 0).await;
     server.wipe();
     let noticed = |e: failover_core::Error| assert_eq!(e.kind(), ErrorKind::StoreChanged, "{e}");
     for _ in 0..200 {
@@ -198,9 +193,18 @@ async fn a_handle_on_a_wiped_store_fails_for_ever_and_a_new_one_goes_on_above_th
         }
     }
     let new = open(&server.url(), 41).await;
-    assert_eq!(granted(&new, "n1", LONG).await.term, Term(42));
+    let lease = granted(&new, "n1", LONG).await;
+    assert_eq!(lease.term, Term(42));
     noticed(old.current(&LeaseName::active()).await.unwrap_err());
     noticed(old.sightings().await.unwrap_err());
+    // This one was asked nothing meanwhile, and finds a store that looks sound.
+    for _ in 0..200 {
+        match quiet.renew(&lease).await.unwrap_err() {
+            e if e.is_retryable() => tokio::time::sleep(Duration::from_millis(20)).await,
+            e => return noticed(e),
+        }
+    }
+    panic!("it was never noticed");
 }
 
 #[tokio::test]
@@ -259,6 +263,43 @@ async fn what_a_dead_writer_left_behind_is_swept_and_what_is_named_stays() {
     let stream = jetstream.get_stream("failover-c").await.unwrap();
     assert!(stream.get_last_raw_message_by_subject(&orphan).await.is_err(), "no table will ever name it");
     assert!(stream.get_last_raw_message_by_subject(&young).await.is_ok(), "its writer may still be at work");
+}
+
+#[tokio::test]
+async fn a_waiter_is_woken_when_hints_may_have_been_missed() {
+    let mut server = Nats::start();
+    let store = open(&server.url(), 0).await;
+    let (waiting, mut woken) = (store.clone(), tokio::task::JoinSet::new());
+    woken.spawn(async move { LeaseManager::changed(&waiting, &LeaseName::active()).await });
+    let early = tokio::time::timeout(Duration::from_millis(100), woken.join_next()).await;
+    assert!(early.is_err(), "nothing has changed yet");
+    server.kill();
+    server.start_again();
+    let woken = tokio::time::timeout(Duration::from_mins(1), woken.join_next()).await;
+    woken.expect("it is woken").unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_least_rights_suffice_and_less_is_denied() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("rights.conf");
+    let rights = include_str!("../rights.conf");
+    std::fs::write(&config, rights).unwrap();
+    let server = Nats::start_with(&["-c", config.to_str().unwrap()]);
+    let url = format!("nats://failover:change-me@127.0.0.1:{}?timeout=2000", server.port());
+    let store = open(&url, 0).await;
+    let lease = granted(&store, "n1", LONG).await;
+    assert_eq!(store.renew(&lease).await.unwrap(), Renewed::Extended);
+    let spec = JobSpec::new(JobId::new("j").unwrap(), "payload").unwrap();
+    store.submit(&spec).await.unwrap();
+    store.remove(spec.id()).await.unwrap();
+    let key = StateKey::new("k").unwrap();
+    store.put(&key, b"1", Expect::Any, None).await.unwrap();
+    store.put(&key, b"2", Expect::Any, None).await.unwrap();
+    open(&url, 0).await;
+    // The same user has no right to another cluster's stream.
+    let other = NatsStore::open(&url, &ClusterName::new("other").unwrap(), Term::ZERO).await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Denied, "{other}");
 }
 
 #[tokio::test]

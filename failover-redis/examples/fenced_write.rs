@@ -40,7 +40,7 @@ pub async fn run(store_url: &str, host_url: &str) -> Result<String, Box<dyn Erro
     let first = acquire(&store, "a", Duration::from_millis(300)).await?;
     write(&store, &mut host, &first).await?;
     // Here `a` is paused: it neither renews nor knows. `b` gets the lease as soon as it has lapsed.
-    let second = acquire(&store, "b", Duration::from_secs(60)).await?;
+    let second = acquire(&store, "b", Duration::from_mins(1)).await?;
     write(&store, &mut host, &second).await?;
     // `a` goes on where it was.
     match write(&store, &mut host, &first).await {

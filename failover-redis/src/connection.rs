@@ -154,7 +154,7 @@ impl Connector {
         let mut connection =
             Connection { wire, closed, address: address.clone(), facts: Facts::default(), asking: false };
         let mut ask = Pipeline::new();
-        ask.cmd("INFO").arg("server").arg("replication").arg("persistence");
+        ask.cmd("INFO").arg("server").arg("replication").arg("persistence").arg("memory");
         ask.cmd("CONFIG").arg("GET").arg("appendfsync");
         let mut told = connection.send(&ask, 2).await.map_err(failed)?.into_iter();
         let info = match told.next() {

@@ -15,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) logs: bool,
     /// When it flushes that; nothing if we may not know.
     pub(crate) flushes: Option<String>,
+    /// Whether it removes any key when its memory is full. (Ours have no time to live.)
+    pub(crate) evicts: bool,
 }
 
 impl Facts {
@@ -29,11 +31,16 @@ impl Facts {
             replicas: field("connected_slaves").and_then(|n| n.parse().ok()).unwrap_or(0),
             logs: field("aof_enabled") == Some("1"),
             flushes,
+            evicts: field("maxmemory").is_some_and(|most| most != "0")
+                && field("maxmemory_policy").is_some_and(|policy| policy.starts_with("allkeys")),
         }
     }
 
     /// What a grant survives that this server acknowledges.
     pub(crate) fn durability(&self, options: &RedisOptions) -> Durability {
+        if self.evicts {
+            return Durability::Volatile;
+        }
         if options.wait > 0 {
             return Durability::SyncReplica;
         }
@@ -62,6 +69,11 @@ impl Facts {
         }
         let (value, why) = match has {
             Durability::AsyncReplica => ("async-replica", "a replica that is promoted may not know the last grants"),
+            _ if self.evicts => {
+                let rule = "the server removes any key when its memory is full, terms included: set `maxmemory-policy` to \
+                            `noeviction` or one of `volatile-…`, or use a server of its own";
+                return Err(Error::invalid(operation, Invalid::new("maxmemory-policy", "allkeys-…", rule)));
+            }
             _ if self.logs && self.flushes.is_none() => {
                 ("volatile", "CONFIG GET is not permitted, so it is not known when the server flushes its log")
             }
@@ -100,6 +112,10 @@ mod tests {
         let facts = Facts::parse(INFO, Some("always".into()));
         assert_eq!((facts.run.as_str(), facts.is_primary, facts.replicas, facts.logs), ("abc", true, 2, true));
         assert!(!Facts::parse("role:slave", None).is_primary);
+        let evicts = |info: &str| Facts::parse(info, None).evicts;
+        assert!(evicts("maxmemory:9\r\nmaxmemory_policy:allkeys-lfu\r\n"));
+        assert!(!evicts("maxmemory:0\r\nmaxmemory_policy:allkeys-lfu\r\n"));
+        assert!(!evicts("maxmemory:9\r\nmaxmemory_policy:noeviction\r\n"));
     }
 
     #[test]
@@ -110,6 +126,7 @@ mod tests {
             replicas,
             logs,
             flushes: flushes.map(str::to_owned),
+            evicts: false,
         };
         let always = facts(0, true, Some("always"));
         let second = facts(0, true, Some("everysec"));

@@ -105,7 +105,7 @@ async fn a_lease_that_lapsed_during_an_outage_is_kept_for_its_node_and_not_renew
     // The new server may count by another clock: until then nobody else is granted it.
     match store.acquire(&lease.name, &b, LONG).await.unwrap() {
         Acquired::Refused(view) => {
-            assert!(matches!(view.tenant, Tenant::Reserved { successor, .. } if successor == a.node))
+            assert!(matches!(view.tenant, Tenant::Reserved { successor, .. } if successor == a.node));
         }
         Acquired::Granted(later) => assert!(later.term > lease.term, "this machine was slow"),
     }
@@ -310,6 +310,18 @@ async fn a_server_that_became_less_durable_grants_no_more_once_that_is_seen() {
         }
     });
     assert!(error.await.to_string().contains("appendfsync"));
+}
+
+#[tokio::test]
+async fn a_server_that_may_evict_our_keys_grants_nothing() {
+    let evicting = ["--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"];
+    let redis = Redis::start_with(&[DURABLE, &evicting].concat());
+    let store = open(&redis.url()).await;
+    let error = store.acquire(&lease_name("active"), &member("a", 1), LONG).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("maxmemory-policy"), "{error}");
+    // Only what has a time to live is evicted by this one, and none of ours has.
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    granted(&open(&redis.url()).await, "active", &member("a", 1), LONG).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,176 @@
+//! Renewals: what it takes for the answer to a keep-alive to be a proof.
+//!
+//! A keep-alive does not go through the servers' agreement. A leader that was deposed and does not know it yet, because it was paused
+//! or cut off, answers one like any other, while the real leader lets the lease lapse. Reading the key afterwards does not help by
+//! itself: it may still be there for a moment. What helps are the terms of the servers' own elections (not to be confused with those of
+//! our leases), which every answer tells:
+//!
+//! 1. A server puts its election term *k* into the answer to a keep-alive *before* it renews. Whoever renewed did so as the leader of
+//!    an election *e* with `e ≥ k`.
+//! 2. A linearizable read that begins afterwards tells *r*, and the leader that confirmed it was that of the highest election until then,
+//!    which is at most *r*. So `e ≤ r`.
+//! 3. If `k = r`, then `e = k = r`: the lease was renewed by the leader that is still the leader, and a later one only makes it last longer.
+//!
+//! So a renewal is a keep-alive, then a read that also shows that the key is still ours. Where the terms differ, both are
+//! made again. Neither touches a disk.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use etcd_client::{LeaseKeepAliveStream, LeaseKeeper};
+use failover_core::lease::Renewed;
+use failover_core::{Error, ErrorKind, Lease, LeaseName, Member, Result, Term};
+
+use super::new_id;
+use super::record::{Standing, hold_value};
+use crate::classify::{Fault, What};
+use crate::connection::{Access, Call, Connection};
+use crate::store::{Shared, lock};
+use crate::txn::{Commit, Op};
+
+/// How often a renewal is tried that proves nothing, before its caller is told. Elections take longer than all of them.
+const TRIES: u32 = 6;
+
+/// A pause for what is on its way: the deletion of a key whose lease has lapsed, or the news of an election.
+const MOMENT: Duration = Duration::from_millis(30);
+
+/// What this handle knows of the etcd leases it renews and has asked for.
+#[derive(Default)]
+pub(crate) struct Holds {
+    /// Asked for, and not known to be in use or given back.
+    pub(super) pending: Mutex<HashMap<(LeaseName, Member), i64>>,
+    slots: Mutex<HashMap<LeaseName, Arc<Slot>>>,
+}
+
+/// One renewal of a lease at a time, over a stream that is kept open in between.
+#[derive(Default)]
+struct Slot(tokio::sync::Mutex<Option<Keeper>>);
+
+/// A stream of keep-alives of one etcd lease.
+struct Keeper {
+    id: i64,
+    /// The connection it runs over.
+    connection: u64,
+    sender: LeaseKeeper,
+    answers: LeaseKeepAliveStream,
+}
+
+/// The answer to a keep-alive.
+struct Kept {
+    ttl: Duration,
+    /// The servers' election as the one that answered knew it before it renewed.
+    election: u64,
+}
+
+impl Holds {
+    fn slot(&self, name: &LeaseName) -> Arc<Slot> {
+        Arc::clone(lock(&self.slots).entry(name.clone()).or_default())
+    }
+
+    /// Forgets the stream of a lease that was released.
+    pub(super) fn close(&self, name: &LeaseName) {
+        lock(&self.slots).remove(name);
+    }
+}
+
+impl Shared {
+    pub(super) async fn renew(&self, call: &Call, lease: &Lease) -> Result<Renewed> {
+        let slot = self.holds.slot(&lease.name);
+        let mut slot = slot.0.lock().await;
+        let mut id = match &*slot {
+            Some(keeper) => keeper.id,
+            None => match self.stand(call, &lease.name).await?.1.held_under(lease) {
+                Some(id) => id,
+                None => return Ok(Renewed::Lost),
+            },
+        };
+        for _ in 0..TRIES {
+            // Taken out, so that a stream whose answer nobody waited for is never used again.
+            let kept = match self.keep_alive(call, slot.take(), id).await {
+                Ok((keeper, kept)) => {
+                    *slot = Some(keeper);
+                    Some(kept)
+                }
+                // Time to live zero: there is no such lease, or it has lapsed and is being revoked.
+                Err(fault) if fault.what == What::LeaseGone => None,
+                Err(fault) => return Err(call.error(fault)),
+            };
+            let (view, standing) = self.stand(call, &lease.name).await?;
+            let Some(held) = standing.held_under(lease) else {
+                *slot = None;
+                return Ok(Renewed::Lost);
+            };
+            match kept {
+                // Acquired again meanwhile, by another call of the same member.
+                _ if held != id => {
+                    id = held;
+                    *slot = None;
+                }
+                Some(kept) if kept.ttl < lease.ttl => return self.attach_anew(call, lease, held).await,
+                Some(kept) if kept.election == view.raft_term => return Ok(Renewed::Extended),
+                Some(_) | None => tokio::time::sleep(MOMENT).await,
+            }
+        }
+        *slot = None;
+        let message = "the servers are changing their leader, and the renewal is not proved; try again";
+        Err(Error::new(ErrorKind::Unknown, call.operation, message))
+    }
+
+    /// Makes one keep-alive, over the stream there is or a new one.
+    async fn keep_alive(&self, call: &Call, keeper: Option<Keeper>, id: i64) -> Result<(Keeper, Kept), Fault> {
+        let keeper = Mutex::new(keeper);
+        let ask = |connection: Connection| {
+            // Only the first attempt has it; one that failed is over.
+            let old = lock(&keeper).take().filter(|old| old.id == id && old.connection == connection.number);
+            async move {
+                let mut keeper = match old {
+                    Some(keeper) => keeper,
+                    None => {
+                        let (sender, answers) = connection.client.lease_client().keep_alive(id).await?;
+                        Keeper { id, connection: connection.number, sender, answers }
+                    }
+                };
+                keeper.sender.keep_alive().await?;
+                let Some(answer) = keeper.answers.message().await? else {
+                    return Err(Fault::new(What::Lost, "the stream of keep-alives has ended"));
+                };
+                let ttl = u64::try_from(answer.ttl()).unwrap_or(0);
+                if ttl == 0 || answer.id() != id {
+                    return Err(Fault::new(What::LeaseGone, "time to live zero"));
+                }
+                let election = answer.header().map_or(0, etcd_client::ResponseHeader::raft_term);
+                Ok((keeper, Kept { ttl: Duration::from_secs(ttl), election }))
+            }
+        };
+        // Keeping alive twice is harmless.
+        self.pulse.run(call, Access::Read, ask).await
+    }
+
+    /// Gives a hold another etcd lease, because the one it has is too short for what its holder reckons with.
+    async fn attach_anew(&self, call: &Call, lease: &Lease, old: i64) -> Result<Renewed> {
+        let id = new_id();
+        self.grant(call, id, lease.ttl).await?;
+        loop {
+            let (view, standing): (_, Standing) = self.stand(call, &lease.name).await?;
+            if standing.held_under(lease) != Some(old) {
+                self.revoke(call, id).await;
+                return Ok(Renewed::Lost).and_then(|lost| match standing.held_under(lease) {
+                    None => Ok(lost),
+                    Some(_) => Err(Error::new(
+                        ErrorKind::Unavailable,
+                        call.operation,
+                        "it was acquired again meanwhile; try again",
+                    )),
+                });
+            }
+            let Term(term) = lease.term;
+            let op = Op::Put { key: self.keys.hold(&lease.name), value: hold_value(term, &lease.holder), lease: id };
+            let done = self.commit(call, &self.durable, &view, vec![op]).await.map_err(|fault| call.error(fault))??;
+            if let Commit::Applied(_) = done {
+                self.revoke(call, old).await;
+                return Ok(Renewed::Extended);
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! [`LeaseManager`] on etcd leases.
+//!
+//! Three keys for each name: `term`, which keeps the highest term for ever, `hold`, which says who has the lease, and `reserve`, which
+//! says for whom it is kept. The last two are attached to an etcd lease of their own each: that the key is there is what it means to
+//! hold, and the servers alone end it.
+//!
+//! An acquisition reads, has an etcd lease granted, and writes `hold` and `term` in one transaction, on the condition that nothing
+//! has changed since the read. The term is the highest of that read's revision, the last term plus one and the floor plus one: it
+//! rises also when somebody has deleted all of a cluster's keys.
+
+mod keep;
+mod record;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use etcd_client::LeaseGrantOptions;
+use failover_core::lease::{Acquired, LeaseView, Renewed, Tenant};
+use failover_core::{
+    Durability, Error, ErrorKind, Lease, LeaseManager, LeaseName, Member, NodeId, Result, Term, Timing, rules,
+};
+use uuid::Uuid;
+
+use crate::classify::What;
+use crate::connection::{Access, Call, Connection};
+use crate::keys::{self, lease_area};
+use crate::store::{EtcdStore, Shared, lock};
+use crate::txn::{Commit, Op, Plan, View};
+
+pub(crate) use keep::Holds;
+pub(crate) use record::hold_prefix;
+use record::{Floor, Standing, hold_value, reserve_value};
+
+/// What a lease may outlast its ttl by besides another ttl: an election, rounding to whole seconds, and the servers' look at
+/// their leases twice a second.
+const SLACK: Duration = Duration::from_secs(3);
+
+/// The ttl of the default timing, which counts until a longer one was asked for.
+const USUAL_TTL: Duration = Duration::from_secs(5);
+
+/// How long a call that has done its work waits to tidy up behind it.
+const TIDY: Duration = Duration::from_millis(500);
+
+#[async_trait]
+impl LeaseManager for EtcdStore {
+    async fn acquire(&self, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
+        rules::check_ttl("acquire", ttl, self.least_ttl())?;
+        let shared = &*self.shared;
+        let call = Call::new("acquire");
+        shared.asked_for(ttl);
+        let sent = shared.now();
+        let acquired = shared.within(&call, shared.acquire(&call, name, member, ttl)).await?;
+        match &acquired {
+            // Its ttl began when its etcd lease was granted, which the caller learns only now.
+            Acquired::Granted(_) if shared.now().since(sent) >= ttl => Err(late(&call, ttl)),
+            _ => Ok(acquired),
+        }
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<Renewed> {
+        rules::check_ttl("renew", lease.ttl, self.least_ttl())?;
+        let shared = &*self.shared;
+        let call = Call::new("renew");
+        shared.asked_for(lease.ttl);
+        let sent = shared.now();
+        let renewed = shared.within(&call, shared.renew(&call, lease)).await?;
+        if renewed == Renewed::Extended && shared.now().since(sent) >= lease.ttl {
+            return Err(late(&call, lease.ttl));
+        }
+        Ok(renewed)
+    }
+
+    async fn release(&self, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
+        let shared = &*self.shared;
+        let call = Call::new("release");
+        shared.within(&call, shared.release(&call, lease, successor)).await
+    }
+
+    async fn current(&self, name: &LeaseName) -> Result<LeaseView> {
+        let shared = &*self.shared;
+        let call = Call::new("current");
+        let look = async {
+            let (_, standing) = shared.stand(&call, name).await?;
+            shared.view_of(&call, &standing).await
+        };
+        shared.within(&call, look).await
+    }
+
+    async fn raise_floor(&self, floor: Term) -> Result<()> {
+        rules::check_floor("raise_floor", floor)?;
+        self.shared.raise(&Call::new("raise_floor"), floor.0, 0).await
+    }
+
+    async fn changed(&self, name: &LeaseName) -> Result<()> {
+        self.changed_in(&lease_area(name)).await
+    }
+
+    fn durability(&self) -> Durability {
+        self.shared.durability
+    }
+
+    /// What the servers grant at least: a second and a half of their election timeout, in whole seconds.
+    fn least_ttl(&self) -> Duration {
+        self.shared.least_ttl
+    }
+
+    /// A new leader, and a server that was restarted, let every lease begin its ttl again: so it is another ttl, the longest that
+    /// was asked for through this handle, and 3 s. It counts from the moment the servers serve again.
+    fn slack(&self) -> Duration {
+        USUAL_TTL.max(Duration::from_millis(self.shared.longest_ttl.load(Ordering::Relaxed))) + SLACK
+    }
+}
+
+fn late(call: &Call, ttl: Duration) -> Error {
+    let message = format!("the answer came after the lease's time of {ttl:?}: it may have lapsed meanwhile; try again");
+    Error::new(ErrorKind::Unknown, call.operation, message)
+}
+
+impl Shared {
+    async fn acquire(&self, call: &Call, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
+        let who = (name.clone(), member.clone());
+        let (mut view, mut standing) = self.stand(call, name).await?;
+        let before = lock(&self.holds.pending).remove(&who);
+        if let Some(left) = before.filter(|id| standing.etcd_lease() != Some(*id)) {
+            // An earlier call of ours had it granted, and then its answer was lost.
+            self.revoke(call, left).await;
+        }
+        let mut granted: Option<(i64, Duration)> = None;
+        loop {
+            let term = match &standing.tenant {
+                record::Claim::Held { holder, .. } if holder == member => standing.term,
+                record::Claim::Reserved { successor, .. } if *successor == member.node => standing.next_term(&view),
+                record::Claim::Free => standing.next_term(&view),
+                record::Claim::Held { .. } | record::Claim::Reserved { .. } => {
+                    if let Some((id, _)) = granted {
+                        lock(&self.holds.pending).remove(&who);
+                        self.revoke(call, id).await;
+                    }
+                    return Ok(Acquired::Refused(self.view_of(call, &standing).await?));
+                }
+            };
+            let (id, lasts) = match granted {
+                Some(granted) => granted,
+                None => {
+                    let id = new_id();
+                    // Before it is asked for: if the answer is lost, the next call knows what to revoke.
+                    lock(&self.holds.pending).insert(who.clone(), id);
+                    *granted.insert((id, self.grant(call, id, ttl).await?))
+                }
+            };
+            let mut ops = vec![Op::Put { key: self.keys.hold(name), value: hold_value(term, member), lease: id }];
+            if term != standing.term {
+                ops.push(Op::put(self.keys.term(name), keys::value(term)));
+            }
+            if matches!(standing.tenant, record::Claim::Reserved { .. }) {
+                ops.push(Op::Delete { key: self.keys.reserve(name) });
+            }
+            match self.commit(call, &self.durable, &view, ops).await.map_err(|fault| call.error(fault))?? {
+                Commit::Applied(_) => {
+                    lock(&self.holds.pending).remove(&who);
+                    self.never_falls(call, name.as_str(), 0, term)?;
+                    if let Some(old) = standing.etcd_lease() {
+                        self.revoke(call, old).await;
+                    }
+                    let lease =
+                        Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl: ttl.min(lasts) };
+                    return Ok(Acquired::Granted(lease));
+                }
+                Commit::Moved(fresh) => {
+                    standing = Standing::parse(call, name, &fresh)?;
+                    view = fresh;
+                }
+            }
+        }
+    }
+
+    async fn release(&self, call: &Call, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
+        let name = &lease.name;
+        let (mut view, mut standing) = self.stand(call, name).await?;
+        let mut reserved = None;
+        while let Some(held) = standing.held_under(lease) {
+            let mut ops = vec![Op::Delete { key: self.keys.hold(name) }];
+            if let Some(node) = successor {
+                let id = match reserved {
+                    Some(id) => id,
+                    None => {
+                        let id = new_id();
+                        self.grant(call, id, Timing::reservation(lease.ttl)).await?;
+                        *reserved.insert(id)
+                    }
+                };
+                ops.push(Op::Put { key: self.keys.reserve(name), value: reserve_value(node), lease: id });
+            }
+            match self.commit(call, &self.durable, &view, ops).await.map_err(|fault| call.error(fault))?? {
+                Commit::Applied(_) => {
+                    self.holds.close(name);
+                    self.revoke(call, held).await;
+                    return Ok(());
+                }
+                Commit::Moved(fresh) => {
+                    standing = Standing::parse(call, name, &fresh)?;
+                    view = fresh;
+                }
+            }
+        }
+        if let Some(id) = reserved {
+            self.revoke(call, id).await;
+        }
+        Ok(())
+    }
+
+    /// How a lease stands now, by a linearizable read.
+    async fn stand(&self, call: &Call, name: &LeaseName) -> Result<(View, Standing)> {
+        let before = self.highest_term(name.as_str());
+        let keys = [self.keys.term(name), self.keys.hold(name), self.keys.reserve(name), self.keys.floor()];
+        let view = self.fetch(call, &self.pulse, &keys).await?;
+        let standing = Standing::parse(call, name, &view)?;
+        self.never_falls(call, name.as_str(), before, standing.term)?;
+        Ok((view, standing))
+    }
+
+    async fn view_of(&self, call: &Call, standing: &Standing) -> Result<LeaseView> {
+        let remaining = match standing.etcd_lease() {
+            Some(id) => self.remaining(call, id).await?,
+            None => Duration::ZERO,
+        };
+        let tenant = match &standing.tenant {
+            record::Claim::Free => Tenant::Free,
+            record::Claim::Held { holder, .. } => Tenant::Held { holder: holder.clone(), remaining },
+            record::Claim::Reserved { successor, .. } => Tenant::Reserved { successor: successor.clone(), remaining },
+        };
+        Ok(LeaseView { term: Term(standing.term), tenant })
+    }
+
+    /// Until an etcd lease lapses. The servers tell whole seconds and leave out the one that has begun; here it counts.
+    async fn remaining(&self, call: &Call, id: i64) -> Result<Duration> {
+        let ask = |connection: Connection| async move {
+            let told = connection.client.lease_client().time_to_live(id, None).await?;
+            Ok((told.ttl(), told.granted_ttl()))
+        };
+        let (left, granted) = self.pulse.run(call, Access::Read, ask).await.map_err(|fault| call.error(fault))?;
+        let seconds = u64::try_from(left.saturating_add(1).min(granted)).unwrap_or(0);
+        Ok(Duration::from_secs(seconds))
+    }
+
+    /// Has an etcd lease granted, by agreement of the servers, and returns its time to live: what was asked for, in whole
+    /// seconds, or more.
+    async fn grant(&self, call: &Call, id: i64, ttl: Duration) -> Result<Duration> {
+        let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let ask = |connection: Connection| async move {
+            let options = LeaseGrantOptions::new().with_id(id);
+            Ok(connection.client.lease_client().grant(seconds, Some(options)).await?.ttl())
+        };
+        let granted = self.durable.run(call, Access::Write, ask).await.map_err(|fault| call.error(fault))?;
+        Ok(Duration::from_secs(u64::try_from(granted).unwrap_or(0)))
+    }
+
+    /// Gives an etcd lease back. If that fails it lapses by itself, a little later.
+    async fn revoke(&self, call: &Call, id: i64) {
+        let ask = |connection: Connection| async move {
+            connection.client.lease_client().revoke(id).await?;
+            Ok(())
+        };
+        let revoked = tokio::time::timeout(TIDY, self.durable.run(call, Access::Read, ask)).await;
+        if !matches!(revoked, Ok(Ok(())) | Ok(Err(crate::classify::Fault { what: What::LeaseGone, .. }))) {
+            tracing::debug!(cluster = %self.cluster, "an etcd lease that is not needed any more lapses by itself");
+        }
+    }
+
+    /// Raises the floors of terms and of epochs.
+    pub(crate) async fn raise(&self, call: &Call, term: u64, epoch: u64) -> Result<()> {
+        let key = [self.keys.floor()];
+        let decide = |view: &View| {
+            let there = Floor::parse(call, view.at(0))?;
+            let raised = Floor { term: there.term.max(term), epoch: there.epoch.max(epoch) };
+            if raised == there {
+                return Ok(Plan::Answer(()));
+            }
+            Ok(Plan::Write(vec![Op::put(key[0].clone(), raised.value())], ()))
+        };
+        self.within(call, self.transact(call, &self.durable, &key, decide)).await?;
+        Ok(())
+    }
+
+    /// The epoch that a job which is new to the store begins with.
+    pub(crate) fn first_epoch(call: &Call, view: &View, index: usize) -> Result<u64> {
+        Ok(Floor::parse(call, view.at(index))?.epoch)
+    }
+}
+
+/// An id of our own choosing, so that it is known whatever becomes of the answer.
+pub(crate) fn new_id() -> i64 {
+    let [.., a, b, c, d, e, f, g, h] = *Uuid::now_v7().as_bytes();
+    (i64::from_be_bytes([a, b, c, d, e, f, g, h]) & i64::MAX).max(1)
+}

@@ -38,8 +38,8 @@ const MOMENT: Duration = Duration::from_millis(30);
 /// What this handle knows of the etcd leases it renews and has asked for.
 #[derive(Default)]
 pub(crate) struct Holds {
-    /// Asked for, and not known to be in use or given back.
-    pub(super) pending: Mutex<HashMap<(LeaseName, Member), i64>>,
+    /// Asked for by calls that were given up: perhaps granted, and of no use to anybody.
+    left: Mutex<HashMap<(LeaseName, Member), Vec<i64>>>,
     slots: Mutex<HashMap<LeaseName, Arc<Slot>>>,
 }
 
@@ -63,7 +63,40 @@ struct Kept {
     election: u64,
 }
 
+/// An etcd lease that was asked for and is not in use yet. Its id is known before it is asked for: if the call is given up, the
+/// next one for the same lease by the same member gives it back.
+pub(super) struct Asked<'h> {
+    holds: &'h Holds,
+    who: (LeaseName, Member),
+    pub(super) id: i64,
+    settled: bool,
+}
+
+impl Asked<'_> {
+    /// It is in use, or given back.
+    pub(super) fn settle(mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            lock(&self.holds.left).entry(self.who.clone()).or_default().push(self.id);
+        }
+    }
+}
+
 impl Holds {
+    pub(super) fn ask(&self, who: &(LeaseName, Member)) -> Asked<'_> {
+        Asked { holds: self, who: who.clone(), id: new_id(), settled: false }
+    }
+
+    /// What calls that were given up have left behind.
+    pub(super) fn left(&self, who: &(LeaseName, Member)) -> Vec<i64> {
+        lock(&self.left).remove(who).unwrap_or_default()
+    }
+
     fn slot(&self, name: &LeaseName) -> Arc<Slot> {
         Arc::clone(lock(&self.slots).entry(name.clone()).or_default())
     }

@@ -25,12 +25,13 @@ use uuid::Uuid;
 use crate::classify::What;
 use crate::connection::{Access, Call, Connection};
 use crate::keys::{self, lease_area};
-use crate::store::{EtcdStore, Shared, lock};
+use crate::store::{EtcdStore, Shared};
 use crate::txn::{Commit, Op, Plan, View};
 
+use keep::Asked;
 pub(crate) use keep::Holds;
 pub(crate) use record::hold_prefix;
-use record::{Floor, Standing, hold_value, reserve_value};
+use record::{Claim, Floor, Standing, hold_value, reserve_value};
 
 /// What a lease may outlast its ttl by besides another ttl: an election, rounding to whole seconds, and the servers' look at
 /// their leases twice a second.
@@ -121,44 +122,43 @@ impl Shared {
     async fn acquire(&self, call: &Call, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
         let who = (name.clone(), member.clone());
         let (mut view, mut standing) = self.stand(call, name).await?;
-        let before = lock(&self.holds.pending).remove(&who);
-        if let Some(left) = before.filter(|id| standing.etcd_lease() != Some(*id)) {
-            // An earlier call of ours had it granted, and then its answer was lost.
-            self.revoke(call, left).await;
+        for left in self.holds.left(&who) {
+            if standing.etcd_lease() != Some(left) {
+                self.revoke(call, left).await;
+            }
         }
-        let mut granted: Option<(i64, Duration)> = None;
+        let mut granted: Option<(Asked<'_>, Duration)> = None;
         loop {
             let term = match &standing.tenant {
-                record::Claim::Held { holder, .. } if holder == member => standing.term,
-                record::Claim::Reserved { successor, .. } if *successor == member.node => standing.next_term(&view),
-                record::Claim::Free => standing.next_term(&view),
-                record::Claim::Held { .. } | record::Claim::Reserved { .. } => {
-                    if let Some((id, _)) = granted {
-                        lock(&self.holds.pending).remove(&who);
-                        self.revoke(call, id).await;
+                Claim::Held { holder, .. } if holder == member => standing.term,
+                Claim::Reserved { successor, .. } if *successor == member.node => standing.next_term(&view),
+                Claim::Free => standing.next_term(&view),
+                Claim::Held { .. } | Claim::Reserved { .. } => {
+                    if let Some((asked, _)) = granted {
+                        self.revoke(call, asked.id).await;
+                        asked.settle();
                     }
                     return Ok(Acquired::Refused(self.view_of(call, &standing).await?));
                 }
             };
-            let (id, lasts) = match granted {
+            let (asked, lasts) = match granted {
                 Some(granted) => granted,
                 None => {
-                    let id = new_id();
-                    // Before it is asked for: if the answer is lost, the next call knows what to revoke.
-                    lock(&self.holds.pending).insert(who.clone(), id);
-                    *granted.insert((id, self.grant(call, id, ttl).await?))
+                    let asked = self.holds.ask(&who);
+                    let lasts = self.grant(call, asked.id, ttl).await?;
+                    (asked, lasts)
                 }
             };
-            let mut ops = vec![Op::Put { key: self.keys.hold(name), value: hold_value(term, member), lease: id }];
+            let mut ops = vec![Op::Put { key: self.keys.hold(name), value: hold_value(term, member), lease: asked.id }];
             if term != standing.term {
                 ops.push(Op::put(self.keys.term(name), keys::value(term)));
             }
-            if matches!(standing.tenant, record::Claim::Reserved { .. }) {
+            if matches!(standing.tenant, Claim::Reserved { .. }) {
                 ops.push(Op::Delete { key: self.keys.reserve(name) });
             }
             match self.commit(call, &self.durable, &view, ops).await.map_err(|fault| call.error(fault))?? {
                 Commit::Applied(_) => {
-                    lock(&self.holds.pending).remove(&who);
+                    asked.settle();
                     self.never_falls(call, name.as_str(), 0, term)?;
                     if let Some(old) = standing.etcd_lease() {
                         self.revoke(call, old).await;
@@ -170,6 +170,7 @@ impl Shared {
                 Commit::Moved(fresh) => {
                     standing = Standing::parse(call, name, &fresh)?;
                     view = fresh;
+                    granted = Some((asked, lasts));
                 }
             }
         }
@@ -226,9 +227,9 @@ impl Shared {
             None => Duration::ZERO,
         };
         let tenant = match &standing.tenant {
-            record::Claim::Free => Tenant::Free,
-            record::Claim::Held { holder, .. } => Tenant::Held { holder: holder.clone(), remaining },
-            record::Claim::Reserved { successor, .. } => Tenant::Reserved { successor: successor.clone(), remaining },
+            Claim::Free => Tenant::Free,
+            Claim::Held { holder, .. } => Tenant::Held { holder: holder.clone(), remaining },
+            Claim::Reserved { successor, .. } => Tenant::Reserved { successor: successor.clone(), remaining },
         };
         Ok(LeaseView { term: Term(standing.term), tenant })
     }

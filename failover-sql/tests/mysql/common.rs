@@ -96,8 +96,7 @@ pub fn key(key: &str) -> StateKey {
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
     let labels = std::collections::BTreeMap::new();
-    let (role, capacity, ready, leaving, lead) = (Role::Inactive, 10, true, false, None);
-    let news = News { role, load, capacity, ready, leaving, lead, labels };
+    let news = News { role: Role::Inactive, load, capacity: 10, ready: true, leaving: false, lead: None, labels };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 

@@ -3,3 +3,9 @@
 
 mod common;
 mod conformance;
+mod contention;
+mod cost;
+mod faults;
+mod fence;
+mod identity;
+mod input;

@@ -121,11 +121,11 @@ async fn lose_the_answer<T: std::fmt::Debug, F: Future<Output = failover_core::R
     mut call: impl FnMut(u32) -> F,
 ) -> (u32, failover_core::Error) {
     let witness = async_nats::connect(server.url()).await.unwrap();
-    let mut seen = witness.subscribe(format!("failover.c.table.{table}")).await.unwrap();
-    witness.flush().await.unwrap();
     // The answer waits here while the witness, who hears of the write directly, has it cut. On a machine that is too busy it
     // may slip through; then the next attempt counts.
     for attempt in 0..10 {
+        let mut seen = witness.subscribe(format!("failover.c.table.{table}")).await.unwrap();
+        witness.flush().await.unwrap();
         proxy.delay(Duration::from_millis(100));
         let cut = async {
             seen.next().await.unwrap();

@@ -24,6 +24,10 @@ use crate::Backend;
 use crate::time::{Clock, SystemClock};
 
 /// How the suite gets at one store. Each clause gets a fixture of its own, with an empty cluster in it.
+///
+/// Clauses run side by side. A server that takes long to start may be shared by all of them, in a `static`, as long as each
+/// fixture has clusters of its own there. Some clauses have twenty writers at once, on a machine that may be busy: open
+/// handles whose calls have a generous deadline (a minute), because how long a call takes is not what is tested.
 #[async_trait]
 pub trait Fixture: Send + Sync {
     /// A handle on the fixture's cluster: each call one of its own, as another process that starts now would open it. The

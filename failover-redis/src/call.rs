@@ -55,18 +55,26 @@ impl Shared {
         patience: Duration,
     ) -> Result<Reply> {
         self.alive()?;
-        let (within, sent) = (self.options.timeout, AtomicBool::new(false));
+        let (within, doubt) = (self.options.timeout, AtomicBool::new(false));
         let patience = patience.min(within / 2);
-        let done = tokio::time::timeout(within, self.attempts(operation, script, &args, patience, &sent)).await;
+        let done = tokio::time::timeout(within, self.attempts(operation, script, &args, patience, &doubt)).await;
         let done = done.unwrap_or_else(|_| {
-            let (kind, what) = match (sent.load(Ordering::Relaxed), script.kind) {
+            let (kind, what) = match (doubt.load(Ordering::Relaxed), script.kind) {
                 (false, _) => (ErrorKind::Unavailable, "no server that serves was reached"),
                 (true, Kind::Read) => (ErrorKind::Unavailable, "no answer"),
                 (true, _) => (ErrorKind::Unknown, "no answer: it may have been applied, and may be repeated"),
             };
             Err(Error::new(kind, operation, format!("{what} (within {within:?}; `timeout` sets it)")))
         });
-        done.map_err(|error| self.note(error))
+        done.map_err(|error| {
+            // The last attempt surely was not applied, but one before it may have been.
+            let surely_not = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Full);
+            if surely_not && script.kind != Kind::Read && doubt.load(Ordering::Relaxed) {
+                let message = format!("the connection broke under it, and then: {error}. It may have been applied");
+                return Error::new(ErrorKind::Unknown, operation, message).with_source(error);
+            }
+            self.note(error)
+        })
     }
 
     async fn attempts(
@@ -75,7 +83,7 @@ impl Shared {
         script: &Operation,
         args: &[Vec<u8>],
         patience: Duration,
-        sent: &AtomicBool,
+        doubt: &AtomicBool,
     ) -> Result<Reply> {
         let link = self.link(script.lane);
         let keys: Vec<String> = script.keys.iter().map(|key| self.keys.name(*key)).collect();
@@ -90,7 +98,7 @@ impl Shared {
             let mut all = self.known_to(&connection);
             all.extend(args.iter().cloned());
             let under_way = UnderWay::on(link, &connection);
-            sent.store(true, Ordering::Relaxed);
+            doubt.store(true, Ordering::Relaxed);
             let outcome = match connection.run(script, &keys, &all, wait).await {
                 Ok(outcome) => outcome,
                 // The connection is out of use by now. A call that may be repeated is, once: on a new one.
@@ -104,6 +112,8 @@ impl Shared {
                 }
             };
             under_way.came_back();
+            // An answer that is not the script's own says that it was not applied.
+            doubt.store(broke, Ordering::Relaxed);
             hops += 1;
             match self.judge(operation, &connection, outcome, wait.map(|(replicas, _)| replicas))? {
                 Next::Done(reply) => return Ok(reply),

@@ -78,7 +78,7 @@ macro_rules! scripts {
 
 // A server without memory left still takes what only replaces or frees: a holder must be able to go on.
 scripts! {
-    greet = " flags=allow-oom" ["greet"] [Meta, Leases] Durable Repeatable;
+    greet = " flags=allow-oom" ["greet"] [Meta, Leases, Beats] Durable Repeatable;
     beat = " flags=allow-oom" ["beat"] [Meta, Beats] Pulse Advice;
     sightings = " flags=allow-oom" ["sightings"] [Meta, Beats] Pulse Read;
     forget = " flags=allow-oom" ["forget"] [Meta, Beats] Pulse Advice;

@@ -1,34 +1,35 @@
 -- Said once on each new connection, before anything else. ARGV: store ('' when the cluster is being opened), run, revision,
 -- version, a new store id ('' to make nothing), the term floor.
-local LEASES = KEYS[2]
+local LEASES, BEATS = KEYS[2], KEYS[3]
 
 -- How many terms are left out when another run of a server takes over. It may have forgotten the last grants (a crash
 -- between two flushes, a replica that was promoted without the last writes); their terms must not be granted again.
 local LOST_TERMS = 1048576
--- By how much the clocks of two servers may differ, in microseconds.
-local SKEW = 10000000
 
--- Another run of a server has another clock, and may have forgotten the last renewals. So every lease gets its whole time
--- again: longer, never shorter. One that has lapsed by this clock, but may not have by the former, is kept for its holder's
--- node and not renewed.
+-- Another run of a server has another clock, and may have forgotten the last renewals and heartbeats. So the store's time has stood still
+-- since the last it knows: every lease that nobody saw lapse gets its whole time again, and every heartbeat is new.
 local function take_over(run)
   local highest = tonumber(redis.call('HGET', META, 'term_floor'))
+  local leases, beats = {}, {}
   local all = redis.call('HGETALL', LEASES)
-  local leases = {}
   for i = 1, #all, 2 do
     local lease = parse(all[i + 1], '(%d+) (%l+) (%S+) (%d+) (%d+)', 'lease ' .. all[i])
     leases[all[i]] = lease
     highest = math.max(highest, tonumber(lease[1]))
   end
+  all = redis.call('HGETALL', BEATS)
+  for i = 1, #all, 2 do
+    beats[all[i]] = parse(all[i + 1], '(%S+) (%d+) (%d+) (%d+) (.*)', 'heartbeat of ' .. all[i])
+  end
   redis.call('HSET', META, 'run', run, 'term_floor', text(highest + LOST_TERMS))
   for name, lease in pairs(leases) do
-    local term, state, who, ends, lasts = unpack(lease)
-    if state ~= 'free' and tonumber(ends) + lasts + SKEW > now then
-      if state == 'held' and tonumber(ends) <= now then
-        state, who = 'reserved', string.match(who, '^[^@]+')
-      end
+    local term, state, who, _, lasts = unpack(lease)
+    if state ~= 'free' then
       redis.call('HSET', LEASES, name, table.concat({ '1', term, state, who, text(now + lasts), lasts }, ' '))
     end
+  end
+  for node, beat in pairs(beats) do
+    redis.call('HSET', BEATS, node, table.concat({ '1', beat[1], beat[2], beat[3], text(now), beat[5] }, ' '))
   end
 end
 

@@ -3,6 +3,11 @@
 local LEASES = KEYS[2]
 
 -- ARGV[5] is its name, ARGV[6] the highest term of that name that the caller has seen.
+local function keep(term, state, who, lasts)
+  local record = { '1', term, state, who, text(now + lasts), text(lasts) }
+  redis.call('HSET', LEASES, ARGV[5], table.concat(record, ' '))
+end
+
 local function lease_now()
   local name, seen = ARGV[5], ARGV[6]
   local record = redis.call('HGET', LEASES, name)
@@ -14,15 +19,12 @@ local function lease_now()
   if less(lease.term, seen) then
     fail('back', 'the term of lease ' .. name, lease.term, seen)
   end
-  if lease.ends <= now then
+  if lease.state ~= 'free' and lease.ends <= now then
+    -- Written down by who sees it first, so that it stays lapsed when another run of a server gives leases their time again.
+    keep(lease.term, 'free', '-', 0)
     lease.state = 'free'
   end
   return lease
-end
-
-local function keep(term, state, who, lasts)
-  local record = { '1', term, state, who, text(now + lasts), text(lasts) }
-  redis.call('HSET', LEASES, ARGV[5], table.concat(record, ' '))
 end
 
 local function view(answer, lease)

@@ -1,4 +1,5 @@
 //! What these tests share.
+#![allow(unreachable_pub, reason = "it is shared by the modules of one test binary")]
 
 use std::sync::OnceLock;
 use std::time::Duration;

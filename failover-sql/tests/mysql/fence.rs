@@ -7,7 +7,10 @@ use failover_core::{ErrorKind, LeaseManager, Term};
 use failover_sql::Fence;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 
-use crate::common::{LONG, Place, granted, member};
+use crate::common::{LONG, Place, granted, lease_name, member};
+
+#[path = "../../examples/fenced_write_mysql.rs"]
+mod example;
 
 const UPDATE: &str = "UPDATE account SET balance = balance - ?, writer = ? WHERE id = ?";
 
@@ -76,18 +79,19 @@ async fn a_lapsed_lease_fences_although_nobody_took_it() {
     assert!(!withdraw(&mut host, &fence, "a").await);
 }
 
-/// Also in a host's own isolation level, whose view of the past does not count: and that stays as it is.
+/// In whatever isolation the host works: a view of the past does not count, and its level stays as it is.
 #[tokio::test]
 async fn no_higher_term_is_granted_between_a_check_and_its_commit() {
     let place = Place::new();
     let store = place.open().await;
     let (a, b) = (member("a", 1), member("b", 2));
     let mut host = host_with_an_account(&place).await;
-    let lease = granted(&store, "active", &a, LONG).await;
-    let fence = store.fence(&lease);
-    for check in [true, false] {
+    for (level, check) in
+        [("REPEATABLE READ", true), ("REPEATABLE READ", false), ("READ COMMITTED", true), ("READ COMMITTED", false)]
+    {
         let lease = granted(&store, "active", &a, LONG).await;
-        let fence = if check { fence.clone() } else { store.fence(&lease) };
+        let fence = store.fence(&lease);
+        host.execute(AssertSqlSafe(format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"))).await.unwrap();
         let mut tx = host.begin().await.unwrap();
         // The view of a repeatable read is taken here.
         tx.execute("SELECT * FROM failover_leases").await.unwrap();
@@ -104,15 +108,21 @@ async fn no_higher_term_is_granted_between_a_check_and_its_commit() {
             }
         });
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert!(!successor.is_finished(), "the lease's row is the host's");
-        let level: String = sqlx::query_scalar("SELECT @@tx_isolation").fetch_one(&mut *tx).await.unwrap();
-        assert_eq!(level, "REPEATABLE-READ");
+        assert!(!successor.is_finished(), "{level}, {check}: the lease's row is the host's");
+        let now: String = sqlx::query_scalar("SELECT @@tx_isolation").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(now, level.replace(' ', "-"));
         tx.commit().await.unwrap();
         let next = successor.await.unwrap();
         assert!(!withdraw(&mut host, &fence, "a").await);
         store.release(&next, None).await.unwrap();
     }
-    assert_eq!(store.current(&lease.name).await.unwrap().term, Term(4));
+    assert_eq!(store.current(&lease_name("active")).await.unwrap().term, Term(8));
+}
+
+#[tokio::test]
+async fn the_example_shows_a_late_write_refused() {
+    let said = example::late_write(&Place::new().url()).await.unwrap();
+    assert!(said.contains("under term 1 was refused; the balance is 80, written under term 2"), "{said}");
 }
 
 #[tokio::test]

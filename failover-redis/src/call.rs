@@ -125,7 +125,9 @@ impl Shared {
                 Next::Later => tokio::time::sleep(TRY_AGAIN).await,
                 Next::Ask(address) => {
                     link.discard(&connection);
-                    link.put(&Arc::new(self.connect_asking(operation, &address).await?));
+                    if let Some(there) = self.connect_asking(operation, &address).await? {
+                        link.put(&Arc::new(there));
+                    }
                 }
             }
         }
@@ -237,13 +239,18 @@ impl Shared {
                     }
                     Ok(connection) => match self.greet(operation, &connection).await? {
                         Next::Done(_) => return Ok(connection),
-                        _ if hops > MOST_HOPS => return Err(failed.unwrap_or_else(|| nobody(operation))),
-                        Next::Ask(address) => return self.connect_asking(operation, &address).await,
-                        Next::Again => next = self.router.connect(operation).await,
+                        // As long as the call may take.
                         Next::Later => {
                             tokio::time::sleep(TRY_AGAIN).await;
                             next = Ok(connection);
+                            continue;
                         }
+                        Next::Again | Next::Ask(_) if hops > MOST_HOPS => break,
+                        Next::Ask(address) => match self.connect_asking(operation, &address).await? {
+                            Some(there) => return Ok(there),
+                            None => next = self.router.connect(operation).await,
+                        },
+                        Next::Again => next = self.router.connect(operation).await,
                     },
                 }
                 hops += 1;
@@ -252,15 +259,15 @@ impl Shared {
         Err(failed.unwrap_or_else(|| nobody(operation)))
     }
 
-    /// A connection to the node that a slot is on its way to.
-    async fn connect_asking(&self, operation: &'static str, address: &Address) -> Result<Connection> {
+    /// A connection to the node that a slot is on its way to; nothing if by now it is on its way elsewhere.
+    async fn connect_asking(&self, operation: &'static str, address: &Address) -> Result<Option<Connection>> {
         let mut connection = self.router.connector.connect(operation, address).await?;
         connection.asking = true;
         loop {
             match self.greet(operation, &connection).await? {
-                Next::Done(_) => return Ok(connection),
+                Next::Done(_) => return Ok(Some(connection)),
                 Next::Later => tokio::time::sleep(TRY_AGAIN).await,
-                Next::Again | Next::Ask(_) => return Err(nobody(operation)),
+                Next::Again | Next::Ask(_) => return Ok(None),
             }
         }
     }

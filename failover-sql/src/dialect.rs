@@ -230,6 +230,18 @@ pub(crate) trait Dialect: Send + Sync {
         Ok(None)
     }
 
+    /// Runs a single query that needs no transaction around it, and tells the store's clock from before what it saw. `None` where
+    /// that saves nothing. The order of the rows is not kept.
+    async fn glance(
+        &self,
+        _operation: &'static str,
+        _lane: Lane,
+        _sql: &str,
+        _args: &[Value],
+    ) -> Result<Option<Glance>, Fault> {
+        Ok(None)
+    }
+
     /// What an acknowledged commit survives.
     fn durability(&self) -> Durability {
         Durability::SingleNode
@@ -241,6 +253,9 @@ pub(crate) trait Dialect: Send + Sync {
         None
     }
 }
+
+/// The store's clock, and the rows of one query.
+pub(crate) type Glance = (i64, Vec<Row>);
 
 /// The operations that every node does all the time. Times are in nanoseconds.
 #[cfg_attr(
@@ -307,6 +322,8 @@ pub(crate) struct Words {
     pub(crate) job_rows: &'static str,
     /// Writes what `{job_rows}` has, bound first, into the rows of the jobs of a cluster, bound second.
     pub(crate) save_jobs: &'static str,
+    /// The same together with the cluster's revision, bound third, where one statement can write both.
+    pub(crate) save_jobs_and_revision: Option<&'static str>,
 }
 
 /// The statements of a store as its database wants them, each rendered once.
@@ -363,7 +380,15 @@ mod tests {
     #[test]
     fn a_statement_is_rendered_for_its_database() {
         let (lock, or_ignore, placeholder) = ("FOR UPDATE", "", (|n| format!("${n}")) as fn(usize) -> String);
-        let words = Words { lock, or_ignore, placeholder, ids: "IDS", job_rows: "ROWS", save_jobs: "" };
+        let words = Words {
+            lock,
+            or_ignore,
+            placeholder,
+            ids: "IDS",
+            job_rows: "ROWS",
+            save_jobs: "",
+            save_jobs_and_revision: None,
+        };
         let sql = Sql::new(TablePrefix::new("my_").unwrap(), words);
         assert_eq!(
             &*sql.get("SELECT a FROM {jobs} WHERE b = ? AND c = ? {lock}"),

@@ -10,6 +10,9 @@ use crate::dialect::{Hot, Lane, Row, args};
 use crate::keys::BEATS;
 use crate::store::SqlStore;
 
+const SIGHTINGS: &str =
+    "SELECT format, node, incarnation, term, seq, news, seen FROM {heartbeats} WHERE cluster = ? ORDER BY node";
+
 #[async_trait]
 impl HeartbeatStore for SqlStore {
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<()> {
@@ -64,21 +67,24 @@ impl HeartbeatStore for SqlStore {
     }
 
     async fn sightings(&self) -> Result<Vec<Sighting>> {
+        if let Some((now, rows)) =
+            self.glance("sightings", Lane::Pulse, SIGHTINGS, args![self.cluster().as_str()]).await?
+        {
+            let mut sightings = rows.iter().map(|row| sighting(row, now)).collect::<Result<Vec<_>>>()?;
+            sightings.sort_by(|a, b| a.heartbeat.member.node.cmp(&b.heartbeat.member.node));
+            if rows.iter().any(|row| is_ahead(row, now)) {
+                self.begin_ages_anew().await?;
+            }
+            return Ok(sightings);
+        }
         let (sightings, ahead) = self
             .read("sightings", Lane::Pulse, |tx| {
                 Box::pin(async move {
                     // Before the rows are read, so that no age is overstated by the time that takes.
                     let now = tx.now().await?;
-                    let rows = tx
-                        .rows(
-                            "SELECT format, node, incarnation, term, seq, news, seen FROM {heartbeats} \
-                         WHERE cluster = ? ORDER BY node",
-                            args![tx.cluster()],
-                        )
-                        .await?;
+                    let rows = tx.rows(SIGHTINGS, args![tx.cluster()]).await?;
                     let sightings: Result<Vec<Sighting>> = rows.iter().map(|row| sighting(row, now)).collect();
-                    let ahead = rows.iter().any(|row| row.int(6).is_ok_and(|seen| seen > now.saturating_add(AHEAD)));
-                    Ok((sightings?, ahead))
+                    Ok((sightings?, rows.iter().any(|row| is_ahead(row, now))))
                 })
             })
             .await?;
@@ -137,6 +143,11 @@ impl SqlStore {
         })
         .await
     }
+}
+
+/// Whether a beat came at a moment that is still to come.
+fn is_ahead(row: &Row, now: i64) -> bool {
+    row.int(6).is_ok_and(|seen| seen > now.saturating_add(AHEAD))
 }
 
 fn sighting(row: &Row, now: i64) -> Result<Sighting> {

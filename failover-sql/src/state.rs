@@ -8,17 +8,22 @@ use crate::dialect::{Fault, Lane, Row, args};
 use crate::keys::{STATE, state_area};
 use crate::store::{STATE_VERSION, SqlStore, Tx};
 
+const DOCUMENT: &str = "SELECT format, path, version, content FROM {documents} WHERE cluster = ? AND path = ?";
+
+const LIST: &str = "SELECT format, path, version, content FROM {documents} \
+    WHERE cluster = ? AND path > ? AND path < ? AND path > ? ORDER BY path LIMIT ?";
+
 #[async_trait]
 impl StateStore for SqlStore {
     async fn get(&self, key: &StateKey) -> Result<Option<Document>> {
+        if let Some((_, rows)) =
+            self.glance("get", Lane::Durable, DOCUMENT, args![self.cluster().as_str(), key.as_str()]).await?
+        {
+            return rows.first().map(document).transpose();
+        }
         self.read("get", Lane::Durable, move |tx| {
             Box::pin(async move {
-                let row = tx
-                    .row(
-                        "SELECT format, path, version, content FROM {documents} WHERE cluster = ? AND path = ?",
-                        args![tx.cluster(), key.as_str()],
-                    )
-                    .await?;
+                let row = tx.row(DOCUMENT, args![tx.cluster(), key.as_str()]).await?;
                 Ok(row.as_ref().map(document).transpose()?)
             })
         })
@@ -32,15 +37,15 @@ impl StateStore for SqlStore {
         let high = format!("{prefix}0");
         let after = after.map_or("", StateKey::as_str);
         let (low, high) = (low.as_str(), high.as_str());
+        let args = args![self.cluster().as_str(), low, high, after, limit];
+        if let Some((_, rows)) = self.glance("list", Lane::Durable, LIST, args).await? {
+            let mut documents = rows.iter().map(document).collect::<Result<Vec<_>>>()?;
+            documents.sort_by(|a, b| a.key.as_str().cmp(b.key.as_str()));
+            return Ok(documents);
+        }
         self.read("list", Lane::Durable, move |tx| {
             Box::pin(async move {
-                let rows = tx
-                    .rows(
-                        "SELECT format, path, version, content FROM {documents} \
-                         WHERE cluster = ? AND path > ? AND path < ? AND path > ? ORDER BY path LIMIT ?",
-                        args![tx.cluster(), low, high, after, limit],
-                    )
-                    .await?;
+                let rows = tx.rows(LIST, args![tx.cluster(), low, high, after, limit]).await?;
                 let documents: Result<Vec<Document>> = rows.iter().map(document).collect();
                 Ok(documents?)
             })
@@ -148,7 +153,18 @@ impl Tx<'_> {
                 args![self.cluster(), area, &fence.name],
             )
             .await?;
-        match row.map(|row| row.number(0)).transpose()? {
+        let current = row.map(|row| row.number(0)).transpose()?;
+        self.install(area, fence, current).await
+    }
+
+    /// Installs a fence over the one that was read under the cluster's lock; see [`fenced`](Self::fenced).
+    pub(crate) async fn install(
+        &mut self,
+        area: &'static str,
+        fence: &Lease,
+        current: Option<u64>,
+    ) -> Result<Option<Term>, Fault> {
+        match current {
             Some(current) if current > fence.term.0 => return Ok(Some(Term(current))),
             Some(current) if current == fence.term.0 => {}
             Some(_) => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 
-use crate::dialect::{Access, Dialect, Fault, Hot, Lane, Row, Seen, Session, Sql, Value, Words};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Seen, Session, Sql, Value, Words};
 use crate::fence::FenceWords;
 use crate::keys::TablePrefix;
 
@@ -143,6 +143,31 @@ impl SqlStore {
             loop {
                 shared.alive()?;
                 match shared.dialect.shortcut(operation, &of).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Fault::Failed(error)) => return Err(shared.note(error)),
+                    Err(Fault::Busy(error)) => patience.wait(operation, error).await?,
+                }
+            }
+        };
+        shared.in_time(operation, &asked, insisting).await
+    }
+
+    /// Runs a single query, where the database does that for less than a transaction; see [`Dialect::glance`].
+    pub(crate) async fn glance(
+        &self,
+        operation: &'static str,
+        lane: Lane,
+        template: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Option<Glance>> {
+        let shared = &*self.shared;
+        let asked = AtomicBool::new(false);
+        let sql = shared.reads.get(template);
+        let insisting = async {
+            let mut patience = shared.patience();
+            loop {
+                shared.alive()?;
+                match shared.dialect.glance(operation, lane, &sql, &args).await {
                     Ok(answer) => return Ok(answer),
                     Err(Fault::Failed(error)) => return Err(shared.note(error)),
                     Err(Fault::Busy(error)) => patience.wait(operation, error).await?,

@@ -69,10 +69,11 @@ impl JobAssigner for SqlStore {
         self.write("assign", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let mut counters = tx.counters().await?;
-                if let Some(current) = tx.fenced(JOBS, Some(fence)).await? {
+                let (fenced, rows) = tx.fence_and_jobs(fence, moves.iter().map(|wanted| &wanted.job)).await?;
+                if let Some(current) = tx.install(JOBS, fence, fenced).await? {
                     return Ok(Assigned::Fenced { current });
                 }
-                let there = tx.jobs(moves.iter().map(|wanted| &wanted.job)).await?;
+                let there = row::jobs(&rows)?;
                 let (mut steps, mut stale) = (Vec::with_capacity(moves.len()), Vec::new());
                 for wanted in moves {
                     match there.get(&wanted.job).and_then(|there| rules::step(there, wanted)) {

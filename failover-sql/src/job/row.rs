@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use failover_core::job::{JobChange, Phase};
 use failover_core::rules::Next;
-use failover_core::{Epoch, JobId, JobRecord, JobSpec, Result, Revision, record};
+use failover_core::{Epoch, JobId, JobRecord, JobSpec, Lease, Result, Revision, record};
 use serde_json::{Value as Json, json};
 
-use crate::dialect::{Fault, Row, args};
+use crate::dialect::{Fault, Row, Value, args};
 use crate::keys::JOBS;
 use crate::store::{Counters, REVISION, Tx};
 
@@ -37,6 +37,16 @@ fn parse(row: &Row) -> Result<JobRecord> {
     let (revision, epoch) = (Revision(row.number(2)?), Epoch(row.number(3)?));
     let (retiring, detail) = (row.int(7)? != 0, row.text(9)?.to_owned());
     Ok(JobRecord { spec, revision, epoch, phase, owner, retiring, failures, detail })
+}
+
+/// The jobs in these rows.
+pub(super) fn jobs(rows: &[Row]) -> Result<BTreeMap<JobId, JobRecord>> {
+    let jobs = rows.iter().map(|row| parse(row).map(|job| (job.spec.id().clone(), job)));
+    jobs.collect()
+}
+
+fn rows_of(jobs: &[JobRecord]) -> String {
+    jobs.iter().map(row).collect::<Json>().to_string()
 }
 
 /// What of a job's row may change, as [`Words::save_jobs`](crate::dialect::Words::save_jobs) takes it.
@@ -76,12 +86,30 @@ impl Tx<'_> {
     ) -> Result<BTreeMap<JobId, JobRecord>, Fault> {
         let ids = ids.map(JobId::as_str).collect::<Json>().to_string();
         let rows = self.rows(select!("WHERE cluster = ? AND job IN ({ids})"), args![self.cluster(), ids]).await?;
-        let mut jobs = BTreeMap::new();
-        for row in &rows {
-            let job = parse(row)?;
-            jobs.insert(job.spec.id().clone(), job);
-        }
-        Ok(jobs)
+        Ok(jobs(&rows)?)
+    }
+
+    /// The term that is installed for a fence, and the rows of these jobs, for [`jobs`] to read.
+    pub(super) async fn fence_and_jobs(
+        &mut self,
+        fence: &Lease,
+        ids: impl Iterator<Item = &JobId>,
+    ) -> Result<(Option<u64>, Vec<Row>), Fault> {
+        let ids = ids.map(JobId::as_str).collect::<Json>().to_string();
+        let mut rows = self
+            .rows(
+                "SELECT j.format, j.job, j.revision, j.epoch, j.phase, j.owner, j.incarnation, j.retiring, j.failures, j.detail, \
+                 j.spec, f.term FROM {clusters} AS c \
+                 LEFT JOIN {fences} AS f ON f.cluster = c.cluster AND f.area = ? AND f.lease = ? \
+                 LEFT JOIN {jobs} AS j ON j.cluster = c.cluster AND j.job IN ({ids}) WHERE c.cluster = ?",
+                args![JOBS, &fence.name, ids, self.cluster()],
+            )
+            .await?;
+        let installed = rows.first().filter(|row| row.values.last() != Some(&Value::Null));
+        let installed = installed.map(|row| row.number(11)).transpose()?;
+        // No job is one row of nothing.
+        rows.retain(|row| row.values.first() != Some(&Value::Null));
+        Ok((installed, rows))
     }
 
     /// Writes what the rules made of jobs, one change a job, in as many statements for many as for one.
@@ -103,6 +131,11 @@ impl Tx<'_> {
         if puts.is_empty() && gone.is_empty() {
             return Ok(());
         }
+        if let (Some(save), true) = (self.words().save_jobs_and_revision, gone.is_empty()) {
+            self.run(save, args![rows_of(&puts), self.cluster(), counters.revision]).await?;
+            self.counted(counters);
+            return Ok(());
+        }
         self.save(&puts).await?;
         self.bury(counters, &gone).await?;
         self.keep_revision(counters).await
@@ -113,9 +146,13 @@ impl Tx<'_> {
     async fn keep_revision(&mut self, counters: &Counters) -> Result<(), Fault> {
         self.run("UPDATE {clusters} SET revision = ? WHERE cluster = ?", args![counters.revision, self.cluster()])
             .await?;
+        self.counted(counters);
+        Ok(())
+    }
+
+    fn counted(&mut self, counters: &Counters) {
         self.raised(REVISION, counters.revision);
         self.hint(JOBS);
-        Ok(())
     }
 
     pub(super) async fn insert(&mut self, counters: &mut Counters, job: &JobRecord) -> Result<(), Fault> {
@@ -146,8 +183,7 @@ impl Tx<'_> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let rows: Json = jobs.iter().map(row).collect();
-        self.run(self.words().save_jobs, args![rows.to_string(), self.cluster()]).await?;
+        self.run(self.words().save_jobs, args![rows_of(jobs), self.cluster()]).await?;
         Ok(())
     }
 

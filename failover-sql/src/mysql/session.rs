@@ -30,6 +30,7 @@ pub(super) const WORDS: Words = Words {
         epoch BIGINT PATH '$.epoch', phase VARCHAR(64) PATH '$.phase', owner VARCHAR(64) PATH '$.owner', \
         incarnation VARCHAR(64) PATH '$.incarnation', retiring BIGINT PATH '$.retiring', failures BIGINT PATH '$.failures', \
         detail TEXT CHARACTER SET utf8mb4 PATH '$.detail')) AS v",
+    save_jobs_and_revision: None,
     save_jobs: "UPDATE {jobs} AS j JOIN {job_rows} ON j.job = v.job SET j.revision = v.revision, j.epoch = v.epoch, \
         j.phase = v.phase, j.owner = v.owner, j.incarnation = v.incarnation, j.retiring = v.retiring, \
         j.failures = v.failures, j.detail = v.detail WHERE j.cluster = ?",

@@ -16,7 +16,7 @@ pub(super) enum Stage {
 }
 
 pub(super) fn classify(operation: &'static str, stage: Stage, error: sqlx::Error) -> Fault {
-    let code = error.as_database_error().and_then(|e| e.code().map(|code| code.into_owned()));
+    let code = sqlstate(&error);
     let (kind, message) = match (&code, &error) {
         (Some(code), _) => by_code(code, stage),
         (None, sqlx::Error::Tls(_)) => UNTRUSTED,
@@ -37,6 +37,11 @@ pub(super) fn classify(operation: &'static str, stage: Stage, error: sqlx::Error
     let busy = matches!(code.as_deref(), Some("40001" | "40P01" | "55P03"));
     let error = Error::new(kind, operation, message).with_source(error);
     if busy { Fault::Busy(error) } else { Fault::Failed(error) }
+}
+
+/// The server's code of an error, if it is the server's.
+pub(super) fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
 }
 
 const UNTRUSTED: (ErrorKind, &str) = (

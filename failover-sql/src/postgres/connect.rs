@@ -11,7 +11,7 @@ use failover_core::{Durability, Error, ErrorKind, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
 
-use super::classify::{Stage, classify};
+use super::classify::{Stage, classify, sqlstate};
 use super::options::{Pooler, PostgresOptions, Promotion};
 use crate::dialect::Fault;
 
@@ -206,7 +206,7 @@ pub(super) fn moved(operation: &'static str, same_tables: bool) -> Error {
 }
 
 /// What bounds a session, or each transaction where there is none: a node that is gone holds no lock for longer.
-pub(super) fn settings(timeout: Duration) -> Vec<(&'static str, String)> {
+fn settings(timeout: Duration) -> Vec<(&'static str, String)> {
     let (all, lock) = (timeout.as_millis().max(1), timeout.min(Duration::from_secs(1)).as_millis().max(1));
     vec![
         ("statement_timeout", all.to_string()),
@@ -217,9 +217,15 @@ pub(super) fn settings(timeout: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Begins a transaction that brings its bounds along.
+pub(super) fn begin_with_settings(begin: &str, timeout: Duration) -> String {
+    let settings = settings(timeout).into_iter().map(|(name, value)| format!("; SET LOCAL {name} = {value}"));
+    settings.fold(begin.to_owned(), |begin, setting| begin + &setting)
+}
+
 /// Whether a pooler refused what our first message asked for.
 fn refuses_settings(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|e| e.code().map(|code| code.into_owned()));
+    let code = sqlstate(error);
     let text = error.to_string();
     match code.as_deref() {
         Some("08P01" | "0A000") => true,

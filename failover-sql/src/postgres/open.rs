@@ -12,7 +12,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::classify::{Stage, classify};
-use super::connect::{Link, Origin, Server, TIMELINE_SQL, clock_sql, moved, settings};
+use super::connect::{Link, Origin, Server, TIMELINE_SQL, begin_with_settings, clock_sql, moved};
 use super::fence::MOMENT;
 use super::listen::Listener;
 use super::options::{PostgresOptions, Promotion};
@@ -47,10 +47,7 @@ async fn attempt(options: &PostgresOptions, cluster: &ClusterName) -> Result<Sql
     let server = Server::new(options.clone());
     let (link, _) = server.connect(OPEN).await?;
     let mut opening = Opening { link, sql: Sql::new(options.common.prefix.clone(), WORDS) };
-    let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE".to_owned();
-    for (name, value) in settings(options.common.timeout) {
-        begin += &format!("; SET LOCAL {name} = {value}");
-    }
+    let begin = begin_with_settings("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE", options.common.timeout);
     opening.raw(begin, Stage::Before).await?;
     opening.make_schema(options).await?;
     let floor = options.common.term_floor.0;

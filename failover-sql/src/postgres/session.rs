@@ -9,14 +9,14 @@ use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 use serde_json::Value as Json;
 use sqlx::AssertSqlSafe;
 
-use super::classify::{Stage, classify};
-use super::connect::{Link, Origin, Server, TIMELINE_SQL, clock_sql, settings};
+use super::classify::{Stage, classify, sqlstate};
+use super::connect::{Link, Origin, Server, TIMELINE_SQL, begin_with_settings, clock_sql};
 use super::fence::{FENCE, MOMENT};
 use super::listen::Listener;
 use super::options::Promotion;
 use super::row::{self, Prepare};
 use super::shortcut::{complete, payload, statement};
-use crate::dialect::{Access, Dialect, Fault, Hot, Lane, Row, Session, Sql, Value, Words, args};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::lanes::{Connections, Taken};
 use crate::schema;
@@ -32,6 +32,12 @@ pub(super) const WORDS: Words = Words {
     save_jobs: "UPDATE {jobs} AS j SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
         incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
         FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job",
+    save_jobs_and_revision: Some(
+        "WITH counted AS (UPDATE {clusters} SET revision = $3 WHERE cluster = $2) \
+        UPDATE {jobs} AS j SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
+        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
+        FROM {job_rows} WHERE j.cluster = $2 AND j.job = v.job",
+    ),
 };
 
 /// How many transactions of one lane may run at once.
@@ -48,6 +54,8 @@ pub(super) struct Database {
     /// The condition that this is where the store was opened.
     here: String,
     finish: [Arc<str>; 2],
+    /// A query by itself, with what makes sure of the store.
+    glance: String,
     shortcuts: Mutex<HashMap<(&'static str, bool), Arc<str>>>,
     pulse: Connections<Link>,
     durable: Connections<Link>,
@@ -69,8 +77,12 @@ impl Database {
             .into()
         };
         let finish = [finish("true"), finish(&here)];
+        let moment = MOMENT.replace("clock_timestamp", "statement_timestamp");
+        let glance = sql.render(&format!(
+            "SELECT m.version, m.store, m.clock, true, {moment}, r.* FROM {{meta}} AS m LEFT JOIN ({{query}}) AS r ON true WHERE m.id = 1"
+        ));
         let (pulse, durable, shortcuts) = (Connections::new(MOST), Connections::new(MOST), Mutex::default());
-        Self { server, sql, identity, origin, channel, here, finish, shortcuts, pulse, durable }
+        Self { server, sql, identity, origin, channel, here, finish, glance, shortcuts, pulse, durable }
     }
 
     async fn take(&self, operation: &'static str, lane: Lane) -> Result<Taken<Link>, Fault> {
@@ -98,12 +110,11 @@ impl Database {
         loop {
             let mut taken = self.take(operation, lane).await?;
             let link = taken.get();
-            let mut begin = mode.to_owned();
-            if link.pooled {
-                for (name, value) in settings(self.server.options.common.timeout) {
-                    begin += &format!("; SET LOCAL {name} = {value}");
-                }
-            }
+            let begin = if link.pooled {
+                begin_with_settings(mode, self.server.options.common.timeout)
+            } else {
+                mode.to_owned()
+            };
             match sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut link.connection).await {
                 Ok(_) => return Ok(taken),
                 Err(sqlx::Error::Io(_)) if std::mem::take(&mut again) => {}
@@ -159,13 +170,13 @@ impl Database {
 
 /// Whether a session was at its end before the statement came to it.
 fn is_ended(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|e| e.code().map(|code| code.into_owned()));
+    let code = sqlstate(error);
     // Shut down, crashed, gave up an idle session.
     matches!(code.as_deref(), Some("57P01" | "57P02" | "57P05" | "25P03"))
 }
 
 /// A transaction. Dropped without an end, its connection is closed, and the server rolls it back: at once if it learns of that,
-/// else when the limits of [`settings`] say so.
+/// else when the session's limits say so.
 struct PgSession {
     operation: &'static str,
     access: Access,
@@ -229,7 +240,7 @@ impl Session for PgSession {
         let operation = self.operation;
         let database = Arc::clone(&self.database);
         let pooled = self.link().pooled;
-        let hints = Json::from_iter(areas.iter().map(|area| payload(cluster, area))).to_string();
+        let hints = areas.iter().map(|area| payload(cluster, area)).collect::<Json>().to_string();
         let finish = Arc::clone(&database.finish[usize::from(pooled)]);
         let rows = self.rows(finish, args![database.channel.as_str(), hints]).await?;
         database.check(operation, rows.first())?;
@@ -298,6 +309,38 @@ impl Dialect for Postgres {
                 Err(e) if is_ended(&e) && std::mem::take(&mut again) => {}
                 Err(e) => return Err(classify(operation, Stage::Commit, e)),
             }
+        }
+    }
+
+    async fn glance(
+        &self,
+        operation: &'static str,
+        lane: Lane,
+        sql: &str,
+        args: &[Value],
+    ) -> Result<Option<Glance>, Fault> {
+        let database = &self.database;
+        if database.server.is_pooled() {
+            return Ok(None);
+        }
+        let sql: Arc<str> = database.glance.replace("{query}", sql).into();
+        let mut again = true;
+        loop {
+            let mut taken = database.take(operation, lane).await?;
+            let link = taken.get();
+            let rows = match row::rows(&mut link.connection, Prepare::Once, Arc::clone(&sql), args.to_vec()).await {
+                Ok(rows) => rows,
+                Err(sqlx::Error::Io(_)) if std::mem::take(&mut again) => continue,
+                Err(e) if is_ended(&e) && std::mem::take(&mut again) => continue,
+                Err(e) => return Err(classify(operation, Stage::Before, e)),
+            };
+            taken.give_back();
+            let rows: Vec<Row> = rows.into_iter().map(|values| Row { operation, values }).collect();
+            database.check(operation, rows.first())?;
+            let now = rows.first().map_or(Ok(0), |row| row.int(4))?;
+            let found = rows.into_iter().map(|row| Row { operation, values: row.values.into_iter().skip(5).collect() });
+            // Nothing found is one row of nothing; no query of ours begins with what may be null.
+            return Ok(Some((now, found.filter(|row| row.values.first() != Some(&Value::Null)).collect())));
         }
     }
 

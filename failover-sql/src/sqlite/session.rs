@@ -30,6 +30,7 @@ pub(super) const WORDS: Words = Words {
     save_jobs: "UPDATE {jobs} SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
         incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
         FROM {job_rows} WHERE {jobs}.cluster = ? AND {jobs}.job = v.job",
+    save_jobs_and_revision: None,
 };
 
 type Place = OwnedMutexGuard<Option<SqliteConnection>>;

@@ -1,0 +1,152 @@
+//! The number of round trips each operation takes, counted on the wire.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use failover_core::heartbeat::News;
+use failover_core::job::{JobReport, JobStatus, Move, Step};
+use failover_core::{Epoch, Heartbeat, HeartbeatStore, JobAssigner, LeaseManager, Role, StateKey, StateStore, Term};
+
+use super::{LONG, SERVER, granted, job, member, open};
+
+/// Passes connections on, and counts how often a client spoke after it was answered.
+struct Counter {
+    port: u16,
+    trips: Arc<AtomicU64>,
+}
+
+impl Counter {
+    fn before(server: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let trips = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&trips);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { return };
+                let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
+                let answered = Arc::new(AtomicBool::new(true));
+                let (from, to, trips, said) = (
+                    client.try_clone().unwrap(),
+                    server.try_clone().unwrap(),
+                    Arc::clone(&counted),
+                    Arc::clone(&answered),
+                );
+                thread::spawn(move || {
+                    pass(from, to, || {
+                        if said.swap(false, Ordering::SeqCst) {
+                            trips.fetch_add(1, Ordering::SeqCst);
+                        }
+                    });
+                });
+                thread::spawn(move || pass(server, client, || answered.store(true, Ordering::SeqCst)));
+            }
+        });
+        Self { port, trips }
+    }
+
+    async fn of<T>(&self, call: impl Future<Output = T>) -> (u64, T) {
+        let before = self.trips.load(Ordering::SeqCst);
+        let answer = call.await;
+        (self.trips.load(Ordering::SeqCst) - before, answer)
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, seen: impl Fn()) {
+    let mut bytes = [0; 65536];
+    while let Ok(n @ 1..) = from.read(&mut bytes) {
+        seen();
+        if to.write_all(&bytes[..n]).is_err() {
+            break;
+        }
+    }
+    let _gone = to.shutdown(Shutdown::Both);
+}
+
+fn beat(seq: u64, load: u32) -> Heartbeat {
+    let (role, labels) = (Role::Inactive, std::collections::BTreeMap::new());
+    let news = News { role, load, capacity: 10, ready: true, leaving: false, lead: None, labels };
+    Heartbeat { member: member("n", 1), term: Term(1), seq, news }
+}
+
+#[tokio::test]
+async fn a_hot_operation_is_one_round_trip() {
+    let database = SERVER.database();
+    let counter = Counter::before(SERVER.port());
+    let store = open(&database.url_at(counter.port)).await;
+    let (a, b) = (member("a", 1), member("b", 2));
+    // Once each, so that the connections are there, the statements prepared and the lease has its row.
+    store.beat(&beat(1, 0)).await.unwrap();
+    store.beat(&beat(2, 0)).await.unwrap();
+    let lease = granted(&store, "l", &a, LONG).await;
+    store.renew(&lease).await.unwrap();
+    store.release(&lease, Some(&b.node)).await.unwrap();
+    let lease = granted(&store, "l", &b, LONG).await;
+    store.release(&lease, None).await.unwrap();
+
+    assert_eq!(counter.of(store.beat(&beat(3, 0))).await.0, 1, "a beat");
+    assert_eq!(counter.of(store.beat(&beat(4, 7))).await.0, 1, "a beat with news");
+    let (trips, lease) = counter.of(granted(&store, "l", &a, LONG)).await;
+    assert_eq!((trips, lease.term), (1, Term(3)), "a grant");
+    assert_eq!(counter.of(granted(&store, "l", &a, LONG)).await.0, 1, "a grant repeated");
+    assert_eq!(counter.of(store.renew(&lease)).await.0, 1, "a renewal");
+    let (trips, released) = counter.of(store.release(&lease, Some(&b.node))).await;
+    released.unwrap();
+    assert_eq!(trips, 1, "a release to a successor");
+    assert_eq!(counter.of(granted(&store, "l", &b, LONG)).await.0, 1, "a grant of what is reserved");
+    assert_eq!(store.sightings().await.unwrap()[0].heartbeat, beat(4, 7));
+}
+
+#[tokio::test]
+async fn a_single_read_is_one_round_trip() {
+    let database = SERVER.database();
+    let counter = Counter::before(SERVER.port());
+    let store = open(&database.url_at(counter.port)).await;
+    granted(&store, "l", &member("a", 1), LONG).await;
+    let key = StateKey::new("k").unwrap();
+    for round in 0..2 {
+        let sightings = counter.of(store.sightings()).await.0;
+        let current = counter.of(store.current(&super::name("l"))).await.0;
+        let get = counter.of(store.get(&key)).await.0;
+        if round > 0 {
+            assert_eq!((sightings, current, get), (1, 1, 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_a_hundred_takes_as_many_round_trips_as_one_of_one() {
+    let database = SERVER.database();
+    let counter = Counter::before(SERVER.port());
+    let store = open(&database.url_at(counter.port)).await;
+    let a = member("a", 1);
+    let active = granted(&store, "active", &a, LONG).await;
+    for n in 0..101 {
+        store.submit(&job(&format!("j{n}"))).await.unwrap();
+    }
+    let place = |n: usize| Move {
+        job: job(&format!("j{n}")).id().clone(),
+        expect: Epoch(0),
+        step: Step::Place { to: a.clone() },
+    };
+    let report = |n: usize| {
+        let (job, status) = (job(&format!("j{n}")).id().clone(), JobStatus::Progress("half".into()));
+        JobReport { job, member: a.clone(), epoch: Epoch(1), status }
+    };
+    store.assign(&active, &[place(100)]).await.unwrap();
+    store.report(&[report(100)]).await.unwrap();
+
+    let moves: Vec<Move> = (0..100).map(place).collect();
+    let (trips, assigned) = counter.of(store.assign(&active, &moves)).await;
+    assert!(matches!(assigned.unwrap(), failover_core::job::Assigned::Applied(_)));
+    assert!(trips <= 6, "{trips} round trips for 100 moves");
+    let reports: Vec<JobReport> = (0..100).map(report).collect();
+    let (trips, answers) = counter.of(store.report(&reports)).await;
+    assert_eq!(answers.unwrap().len(), 100);
+    assert!(trips <= 6, "{trips} round trips for 100 reports");
+}

@@ -29,7 +29,8 @@ impl Place {
     }
 
     async fn open_cluster(&self, name: &str) -> Backend {
-        let url = self.database.url_at(self.port);
+        // Twenty writers at once on a machine that is busy with other tests: none of that is about time.
+        let url = format!("{}?timeout=60000&connect_timeout=60000", self.database.url_at(self.port));
         let cluster = ClusterName::new(name).expect("a valid name");
         failover_sql::open(&url, &cluster).await.unwrap_or_else(|e| panic!("the store has to open: {e}: {e:?}"))
     }

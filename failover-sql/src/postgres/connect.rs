@@ -207,7 +207,9 @@ pub(super) fn moved(operation: &'static str, same_tables: bool) -> Error {
 
 /// What bounds a session, or each transaction where there is none: a node that is gone holds no lock for longer.
 fn settings(timeout: Duration) -> Vec<(&'static str, String)> {
-    let (all, lock) = (timeout.as_millis().max(1), timeout.min(Duration::from_secs(1)).as_millis().max(1));
+    // A wait for a lock ends before the call does, so that its error tells what was waited for; not much before, because who
+    // asks again is the last in the queue.
+    let (all, lock) = (timeout.as_millis().max(1), (timeout * 3 / 4).as_millis().max(1));
     vec![
         ("statement_timeout", all.to_string()),
         ("idle_in_transaction_session_timeout", all.to_string()),

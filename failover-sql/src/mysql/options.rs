@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failover_core::{ClusterName, Invalid, Result, Term};
+use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use crate::keys::TablePrefix;
@@ -227,7 +228,9 @@ impl MysqlOptions {
         if let Some(authority) = &self.authority {
             driver = driver.ssl_ca(authority);
         }
-        driver.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false)
+        let driver = driver.pipes_as_concat(false).no_engine_substitution(false).timezone(None).set_names(false);
+        // Neither statements nor what is slow about them: hosts see our own events.
+        driver.disable_statement_logging()
     }
 }
 

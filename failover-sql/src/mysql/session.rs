@@ -13,7 +13,7 @@ use super::fence::FENCE;
 use super::now;
 use super::target::Target;
 use super::watch::Watcher;
-use crate::dialect::{Access, Dialect, Fault, Hot, Lane, Row, Session, Sql, Value, Words, args};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::lanes::{Connections, Taken};
 use crate::schema;
@@ -142,6 +142,37 @@ impl Database {
         }
     }
 
+    /// Runs one query, which is one view by itself, together with the look at the store: one round trip.
+    async fn glance(&self, operation: &'static str, lane: Lane, sql: &str, args: &[Value]) -> Result<Glance, Fault> {
+        // `NOW` is the moment at which the statement began, before what it sees. The row of the store is there also without any.
+        let look = "SELECT m.version, m.store, m.clock, @@server_id, 0, \
+             TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', NOW(6)) * 1000, q.* \
+             FROM {meta} AS m LEFT JOIN (SELECT 1 AS found, t.* FROM (";
+        let sql: Arc<str> = format!("{}{sql}) AS t) AS q ON true WHERE m.id = 1", self.sql.get(look)).into();
+        loop {
+            let mut taken = self.lines(lane).take(operation).await?;
+            let rows = match connection::rows(taken.get(), Arc::clone(&sql), args.to_vec()).await {
+                Ok(rows) => rows,
+                Err(error) if taken.reused() && is_broken(&error) => continue,
+                Err(error) => {
+                    if !is_broken(&error) {
+                        taken.give_back();
+                    }
+                    return Err(classify(operation, Stage::Before, error));
+                }
+            };
+            taken.give_back();
+            let mut rows: Vec<Row> = rows.into_iter().map(|values| Row { operation, values }).collect();
+            self.check_store(operation, rows.first(), Access::Read)?;
+            let now = rows.first().map_or(Ok(0), |row| row.int(5))?;
+            rows.retain(|row| row.int(6).is_ok());
+            for row in &mut rows {
+                row.values.drain(..7);
+            }
+            return Ok((now, rows));
+        }
+    }
+
     /// Judges the store's own row: every transaction does, so that nobody goes on with a store that is not the one it opened.
     fn check_store(&self, operation: &'static str, row: Option<&Row>, access: Access) -> Result<(), Error> {
         let changed = |message: &str| Err(Error::new(ErrorKind::StoreChanged, operation, message));
@@ -264,8 +295,6 @@ impl Session for MysqlSession {
 
     async fn rows(&mut self, sql: Arc<str>, args: Vec<Value>) -> Result<Vec<Row>, Fault> {
         let operation = self.operation;
-        // A locking read would see past the view that a reader has.
-        let sql = if self.read.is_some() { sql.trim_end_matches("FOR UPDATE").into() } else { sql };
         let rows = connection::rows(self.connection(), sql, args).await;
         let rows = rows.map_err(|e| classify(operation, Stage::Before, e))?;
         Ok(rows.into_iter().map(|values| Row { operation, values }).collect())
@@ -331,6 +360,16 @@ impl Dialect for Mysql {
 
     fn fence_words(&self) -> FenceWords {
         FENCE
+    }
+
+    async fn glance(
+        &self,
+        operation: &'static str,
+        lane: Lane,
+        sql: &str,
+        args: &[Value],
+    ) -> Result<Option<Glance>, Fault> {
+        self.database.glance(operation, lane, sql, args).await.map(Some)
     }
 
     fn durability(&self) -> Durability {

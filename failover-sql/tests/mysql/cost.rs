@@ -55,6 +55,13 @@ async fn a_hot_operation_is_one_round_trip() {
         }
     });
     assert_eq!(turns.await, 20, "ten releases and ten grants");
+    store.sightings().await.unwrap();
+    let looks = cost(&place, async {
+        for _ in 0..10 {
+            store.sightings().await.unwrap();
+        }
+    });
+    assert_eq!(looks.await, 10, "ten readings");
 }
 
 /// Whoever waits for however much: one look in a fifth of a second for a handle, and none when nobody waits.

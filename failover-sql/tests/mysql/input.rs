@@ -1,6 +1,7 @@
 //! Wrong addresses, passwords, rights and settings: typed errors that name what to change, and no password anywhere.
 
 use std::error::Error as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover_core::lease::Renewed;
@@ -48,6 +49,41 @@ async fn a_wrong_password_and_missing_rights_are_denied() {
     // To look is not enough.
     server().execute(&format!("GRANT SELECT ON {}.* TO stranger@'%'", place.database));
     refused(&stranger, ErrorKind::Denied).await;
+}
+
+/// A writer that a test can read.
+#[derive(Clone, Default)]
+struct Traced(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Traced {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What it and its driver trace, at the finest level, while all goes well and while a password is wrong.
+#[tokio::test]
+async fn no_trace_shows_a_password() {
+    let traced = Traced::default();
+    let writer = traced.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);
+    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let place = Place::new();
+    server().account("traced", CANARY);
+    server().execute(&format!("GRANT ALL ON {}.* TO traced@'%'", place.database));
+    let url = |password| format!("mysql://traced:{password}@127.0.0.1:{}/{}", place.port, place.database);
+    let store = MysqlOptions::from_url(&url(CANARY)).unwrap().open(&cluster("c")).await.unwrap();
+    granted(&store, "active", &member("a", 1), LONG).await;
+    refused(&MysqlOptions::from_url(&url("wrong-canary-7f3a")).unwrap(), ErrorKind::Denied).await;
+    tracing::trace!("all is traced");
+    let traced = String::from_utf8(traced.0.lock().unwrap().clone()).unwrap();
+    assert!(traced.contains("all is traced"), "{traced}");
+    assert!(!traced.contains(CANARY), "{traced}");
 }
 
 #[tokio::test]

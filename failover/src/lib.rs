@@ -38,6 +38,8 @@
 mod scheme;
 
 pub use failover_core::*;
+#[cfg(feature = "etcd")]
+pub use failover_etcd as etcd;
 #[cfg(feature = "redis")]
 pub use failover_redis as redis;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
@@ -55,6 +57,8 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
     match scheme::backend_of(url).map_err(|invalid| Error::invalid("open", invalid))? {
         #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
         scheme::By::Sql => failover_sql::open(url, cluster).await,
+        #[cfg(feature = "etcd")]
+        scheme::By::Etcd => failover_etcd::open(url, cluster).await,
         #[cfg(feature = "redis")]
         scheme::By::Redis => failover_redis::open(url, cluster).await,
         #[allow(unreachable_patterns, reason = "reachable unless every backend is built in")]

@@ -27,8 +27,8 @@ const POSTGRES: bool = cfg!(feature = "postgres");
 const MYSQL: bool = cfg!(feature = "mysql");
 const REDIS: bool = cfg!(feature = "redis");
 const REDISS: bool = cfg!(all(feature = "redis", feature = "tls"));
-const ETCD: bool = false;
-const ETCDS: bool = false;
+const ETCD: bool = cfg!(feature = "etcd");
+const ETCDS: bool = cfg!(all(feature = "etcd", feature = "tls"));
 
 const SCHEMES: &[Scheme] = &[
     scheme("sqlite", By::Sql, "`sqlite`", SQLITE),

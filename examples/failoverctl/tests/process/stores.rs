@@ -1,5 +1,7 @@
 //! The same program on every kind of server: nothing but the address differs.
 
+use failover_testing::etcd::Etcd;
+use failover_testing::mariadb::Mariadb;
 use failover_testing::postgres::Postgres;
 use failover_testing::redis::Redis;
 use serde_json::Value;
@@ -44,6 +46,16 @@ fn postgres_fails_over_and_back() {
 }
 
 #[test]
+fn mariadb_fails_over_and_back() {
+    fails_over_and_back(&Mariadb::start().url());
+}
+
+#[test]
 fn redis_fails_over_and_back() {
     fails_over_and_back(&Redis::durable().url());
+}
+
+#[test]
+fn etcd_fails_over_and_back() {
+    fails_over_and_back(&Etcd::start().url());
 }

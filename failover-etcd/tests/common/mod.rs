@@ -49,6 +49,11 @@ impl Place {
         Self { own: None, url, prefix: own_prefix(), ttl }
     }
 
+    /// At an address that says all.
+    pub fn given(url: String, ttl: Duration) -> Self {
+        Self { own: None, url, prefix: String::new(), ttl }
+    }
+
     /// On a server of its own, which can be restarted.
     pub fn alone() -> Self {
         let etcd = Etcd::start();
@@ -57,7 +62,7 @@ impl Place {
     }
 
     pub fn url(&self) -> String {
-        format!("{}?prefix={}", self.url, self.prefix)
+        if self.prefix.is_empty() { self.url.clone() } else { format!("{}?prefix={}", self.url, self.prefix) }
     }
 
     async fn open_cluster(&self, name: &str) -> Backend {

@@ -175,7 +175,8 @@ impl Lane {
         for _ in 0..count {
             // Moved on before it is tried: if the caller gives up meanwhile, the next one begins elsewhere.
             let index = self.next.fetch_add(1, Ordering::Relaxed) % count;
-            match self.connector.connect(index, self.count.fetch_add(1, Ordering::Relaxed)).await {
+            // Boxed, as the requests below: they are large, and every call would carry them.
+            match Box::pin(self.connector.connect(index, self.count.fetch_add(1, Ordering::Relaxed))).await {
                 Ok(connection) => {
                     *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
                     return Ok(connection);
@@ -211,7 +212,7 @@ impl Lane {
             };
             let guard = Guard { lane: self, number: connection.number, armed: true };
             call.sent.store(access == Access::Write, Ordering::Relaxed);
-            let fault = match ask(connection).await {
+            let fault = match Box::pin(ask(connection)).await {
                 Ok(answer) => {
                     guard.trust();
                     return Ok(answer);

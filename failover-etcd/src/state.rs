@@ -36,7 +36,7 @@ impl StateStore for EtcdStore {
         let call = Call::new("put");
         let named = shared.named(key, fence);
         let decide = |view: &View| {
-            let mut ops = match shared.passed(&call, &named, view, fence)? {
+            let mut ops = match Shared::passed(&call, &named, view, fence)? {
                 Ok(ops) => ops,
                 Err(current) => return Ok(Plan::Answer(Written::Fenced { current })),
             };
@@ -68,7 +68,7 @@ impl StateStore for EtcdStore {
         let call = Call::new("delete");
         let named = shared.named(key, fence);
         let decide = |view: &View| {
-            let mut ops = match shared.passed(&call, &named, view, fence)? {
+            let mut ops = match Shared::passed(&call, &named, view, fence)? {
                 Ok(ops) => ops,
                 Err(current) => return Ok(Plan::Answer(Deleted::Fenced { current })),
             };
@@ -102,7 +102,6 @@ impl Shared {
 
     /// The write that raises the fence, if one is given and rises; or the term that has raised it higher.
     fn passed(
-        &self,
         call: &Call,
         named: &[String],
         view: &View,
@@ -133,7 +132,7 @@ impl Shared {
             let (answers, _, _) = self.read(call, &self.durable, get).await?;
             let found = kvs(answers.first());
             for kv in found {
-                all.push(self.document_of(call, kv)?);
+                all.push(self.document(call, kv)?);
             }
             match all.last() {
                 Some(last) if found.len() == most => from = behind(&last.key),
@@ -144,10 +143,6 @@ impl Shared {
     }
 
     fn document(&self, call: &Call, kv: &KeyValue) -> Result<Document> {
-        self.document_of(call, kv)
-    }
-
-    fn document_of(&self, call: &Call, kv: &KeyValue) -> Result<Document> {
         let key = kv.key_str().ok().and_then(|key| self.keys.document_key(key));
         let key = key.ok_or_else(|| keys::corrupt(call.operation, "a document"))?;
         let value = keys::body(call.operation, &what(&key), kv.value())?.to_vec();

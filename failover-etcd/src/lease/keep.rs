@@ -157,12 +157,11 @@ impl Shared {
             // Only the first attempt has it; one that failed is over.
             let old = lock(&keeper).take().filter(|old| old.id == id && old.connection == connection.number);
             async move {
-                let mut keeper = match old {
-                    Some(keeper) => keeper,
-                    None => {
-                        let (sender, answers) = connection.client.lease_client().keep_alive(id).await?;
-                        Keeper { id, connection: connection.number, sender, answers }
-                    }
+                let mut keeper = if let Some(keeper) = old {
+                    keeper
+                } else {
+                    let (sender, answers) = connection.client.lease_client().keep_alive(id).await?;
+                    Keeper { id, connection: connection.number, sender, answers }
                 };
                 keeper.sender.keep_alive().await?;
                 let Some(answer) = keeper.answers.message().await? else {
@@ -186,16 +185,14 @@ impl Shared {
         self.grant(call, id, lease.ttl).await?;
         loop {
             let (view, standing): (_, Standing) = self.stand(call, &lease.name).await?;
-            if standing.held_under(lease) != Some(old) {
+            let held = standing.held_under(lease);
+            if held != Some(old) {
                 self.revoke(call, id).await;
-                return Ok(Renewed::Lost).and_then(|lost| match standing.held_under(lease) {
-                    None => Ok(lost),
-                    Some(_) => Err(Error::new(
-                        ErrorKind::Unavailable,
-                        call.operation,
-                        "it was acquired again meanwhile; try again",
-                    )),
-                });
+                if held.is_none() {
+                    return Ok(Renewed::Lost);
+                }
+                let message = "it was acquired again meanwhile; try again";
+                return Err(Error::new(ErrorKind::Unavailable, call.operation, message));
             }
             let Term(term) = lease.term;
             let op = Op::Put { key: self.keys.hold(&lease.name), value: hold_value(term, &lease.holder), lease: id };

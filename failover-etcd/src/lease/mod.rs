@@ -141,13 +141,12 @@ impl Shared {
                     return Ok(Acquired::Refused(self.view_of(call, &standing).await?));
                 }
             };
-            let (asked, lasts) = match granted {
-                Some(granted) => granted,
-                None => {
-                    let asked = self.holds.ask(&who);
-                    let lasts = self.grant(call, asked.id, ttl).await?;
-                    (asked, lasts)
-                }
+            let (asked, lasts) = if let Some(granted) = granted {
+                granted
+            } else {
+                let asked = self.holds.ask(&who);
+                let lasts = self.grant(call, asked.id, ttl).await?;
+                (asked, lasts)
             };
             let mut ops = vec![Op::Put { key: self.keys.hold(name), value: hold_value(term, member), lease: asked.id }];
             if term != standing.term {
@@ -183,13 +182,12 @@ impl Shared {
         while let Some(held) = standing.held_under(lease) {
             let mut ops = vec![Op::Delete { key: self.keys.hold(name) }];
             if let Some(node) = successor {
-                let id = match reserved {
-                    Some(id) => id,
-                    None => {
-                        let id = new_id();
-                        self.grant(call, id, Timing::reservation(lease.ttl)).await?;
-                        *reserved.insert(id)
-                    }
+                let id = if let Some(id) = reserved {
+                    id
+                } else {
+                    let id = new_id();
+                    self.grant(call, id, Timing::reservation(lease.ttl)).await?;
+                    *reserved.insert(id)
                 };
                 ops.push(Op::Put { key: self.keys.reserve(name), value: reserve_value(node), lease: id });
             }
@@ -265,7 +263,12 @@ impl Shared {
             Ok(())
         };
         let revoked = tokio::time::timeout(TIDY, self.durable.run(call, Access::Read, ask)).await;
-        if !matches!(revoked, Ok(Ok(())) | Ok(Err(crate::classify::Fault { what: What::LeaseGone, .. }))) {
+        let gone = match revoked {
+            Ok(Ok(())) => true,
+            Ok(Err(fault)) => fault.what == What::LeaseGone,
+            Err(_) => false,
+        };
+        if !gone {
             tracing::debug!(cluster = %self.cluster, "an etcd lease that is not needed any more lapses by itself");
         }
     }
@@ -293,6 +296,7 @@ impl Shared {
 
 /// An id of our own choosing, so that it is known whatever becomes of the answer.
 pub(crate) fn new_id() -> i64 {
-    let [.., a, b, c, d, e, f, g, h] = *Uuid::now_v7().as_bytes();
-    (i64::from_be_bytes([a, b, c, d, e, f, g, h]) & i64::MAX).max(1)
+    // The lower half of it is random.
+    let random = u64::try_from(Uuid::now_v7().as_u128() & u128::from(u64::MAX)).unwrap_or(1);
+    i64::try_from(random >> 1).unwrap_or(1).max(1)
 }

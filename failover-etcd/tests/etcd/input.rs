@@ -1,5 +1,6 @@
 //! Input that cannot work, users and rights: typed errors that say what to change, and never a password.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ fn shown(error: &Error) -> String {
     let mut text = format!("{error} {error:?}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text.push_str(&format!(" {cause} {cause:?}"));
+        write!(text, " {cause} {cause:?}").expect("a string takes it");
         source = cause.source();
     }
     text
@@ -206,10 +207,10 @@ async fn tls_is_spoken_with_the_server_that_the_certificate_is_for() {
 async fn a_value_beyond_the_servers_limit_is_invalid_and_says_which_limit() {
     let etcd = Etcd::start_with(&["--max-request-bytes", "20000"]);
     let store = open(&etcd.url()).await;
-    let error = store.put(&key("a"), &[7; 30_000], Expect::Any, None).await.unwrap_err();
+    let error = store.put(&key("a"), &vec![7; 30_000], Expect::Any, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("--max-request-bytes"), "{error}");
-    store.put(&key("a"), &[7; 10_000], Expect::Any, None).await.unwrap();
+    store.put(&key("a"), &vec![7; 10_000], Expect::Any, None).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,7 +61,7 @@ async fn a_lease_is_kept_while_the_leader_is_paused_or_killed() {
     let store = open(&servers.url()).await;
     assert_eq!(store.durability(), Durability::Quorum);
     let m = member("a", 1);
-    let lease = granted(&store, "active", &m, Duration::from_secs(60)).await;
+    let lease = granted(&store, "active", &m, Duration::from_mins(1)).await;
     let renewed = || async { in_time(store.renew(&lease)).await == Some(Renewed::Extended) };
     until("it is renewed", renewed).await;
     let leader = servers.leader();

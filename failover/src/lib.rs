@@ -61,6 +61,8 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
         scheme::By::Etcd => failover_etcd::open(url, cluster).await,
         #[cfg(feature = "redis")]
         scheme::By::Redis => failover_redis::open(url, cluster).await,
+        #[cfg(feature = "etcd")]
+        scheme::By::Etcd => failover_etcd::open(url, cluster).await,
         #[allow(unreachable_patterns, reason = "reachable unless every backend is built in")]
         by => unreachable!("{by:?} is not built in, and was not offered"),
     }

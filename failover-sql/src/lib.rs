@@ -1,6 +1,7 @@
-//! The traits of [`failover_core`] on SQL databases. In this build: `SQLite`, embedded.
+//! The traits of [`failover_core`] on SQL databases: `SQLite`, embedded (feature `sqlite`, the default), `PostgreSQL` (`postgres`),
+//! `MySQL` and `MariaDB` (`mysql`).
 //!
-//! Any number of processes of one host open the same file. Each gets all four stores: who seems alive, who may act, who runs
+//! Any number of nodes open the same database; of a `SQLite` file, those of one host. Each gets all four stores: who seems alive, who may act, who runs
 //! what, and what the nodes share.
 //!
 //! ```text

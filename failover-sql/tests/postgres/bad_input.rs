@@ -45,7 +45,7 @@ async fn every_wrong_address_says_what_to_change_and_keeps_its_password() {
     let traced = Traced::default();
     let writer = traced.clone();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);
-    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
 
     let certificates = Certificates::for_server("store.test");
     let server = PostgresSetup::default().tls(&certificates).password(CANARY).start();
@@ -78,7 +78,7 @@ async fn every_wrong_address_says_what_to_change_and_keeps_its_password() {
     // An authority that is trusted, whatever the name.
     let url = at(CANARY, "127.0.0.1", &format!("postgres?sslmode=verify-ca&sslrootcert={root}"));
     try_open(&url).await.expect("its authority is trusted");
-    drop(_guard);
+    drop(guard);
     let traced = String::from_utf8_lossy(&traced.0.lock().unwrap()).into_owned();
     assert!(!traced.contains(CANARY), "{traced}");
 }

@@ -58,7 +58,7 @@ impl Counter {
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, seen: impl Fn()) {
-    let mut bytes = [0; 65536];
+    let mut bytes = [0; 8192];
     while let Ok(n @ 1..) = from.read(&mut bytes) {
         seen();
         if to.write_all(&bytes[..n]).is_err() {

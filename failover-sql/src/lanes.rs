@@ -58,6 +58,7 @@ impl<C: Send + 'static> Connections<C> {
 pub(crate) struct Taken<C> {
     connection: C,
     loan: Loan<C>,
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "PostgreSQL tries twice in any case"))]
     reused: bool,
 }
 
@@ -69,6 +70,7 @@ struct Loan<C> {
     _turn: OwnedSemaphorePermit,
 }
 
+#[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "not every server needs all of it"))]
 impl<C> Taken<C> {
     pub(crate) fn get(&mut self) -> &mut C {
         &mut self.connection

@@ -114,7 +114,6 @@ impl Shared {
             under_way.came_back();
             // An answer that is not the script's own says that it was not applied.
             doubt.store(broke, Ordering::Relaxed);
-            hops += 1;
             match self.judge(operation, &connection, outcome, wait.map(|(replicas, _)| replicas))? {
                 Next::Done(reply) => return Ok(reply),
                 Next::Again | Next::Ask(_) if hops > MOST_HOPS => {
@@ -122,7 +121,11 @@ impl Shared {
                     return Err(Error::new(ErrorKind::Unavailable, operation, message));
                 }
                 Next::Again => link.discard(&connection),
-                Next::Later => tokio::time::sleep(TRY_AGAIN).await,
+                // As long as the call may take.
+                Next::Later => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                    continue;
+                }
                 Next::Ask(address) => {
                     link.discard(&connection);
                     if let Some(there) = self.connect_asking(operation, &address).await? {
@@ -130,6 +133,7 @@ impl Shared {
                     }
                 }
             }
+            hops += 1;
         }
     }
 

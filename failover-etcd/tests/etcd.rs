@@ -2,7 +2,7 @@
 
 mod common;
 
-#[path = "../examples/fenced_write.rs"]
+#[path = "../examples/fenced_write_etcd.rs"]
 mod fenced_write;
 
 #[path = "etcd/faults.rs"]

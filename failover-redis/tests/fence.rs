@@ -2,7 +2,7 @@
 
 mod common;
 
-#[path = "../examples/fenced_write.rs"]
+#[path = "../examples/fenced_write_redis.rs"]
 #[allow(unreachable_pub, reason = "in its own place it is the whole program")]
 mod fenced_write;
 

@@ -57,8 +57,6 @@ pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
     match scheme::backend_of(url).map_err(|invalid| Error::invalid("open", invalid))? {
         #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
         scheme::By::Sql => failover_sql::open(url, cluster).await,
-        #[cfg(feature = "etcd")]
-        scheme::By::Etcd => failover_etcd::open(url, cluster).await,
         #[cfg(feature = "redis")]
         scheme::By::Redis => failover_redis::open(url, cluster).await,
         #[cfg(feature = "etcd")]

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{LONG, SERVER, granted, job, member, open};
 
-#[path = "../../examples/fenced_write.rs"]
+#[path = "../../examples/fenced_write_postgres.rs"]
 mod example;
 
 async fn host_with_an_account(url: &str) -> PgConnection {

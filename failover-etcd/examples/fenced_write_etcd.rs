@@ -1,7 +1,7 @@
 //! A holder that is paused for longer than its lease, and whose late write is refused.
 //!
 //! ```sh
-//! cargo run -p failover-etcd --example fenced_write -- etcd://127.0.0.1:2379
+//! cargo run -p failover-etcd --example fenced_write_etcd -- etcd://127.0.0.1:2379
 //! ```
 
 use std::time::Duration;

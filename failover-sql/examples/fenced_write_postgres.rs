@@ -1,7 +1,7 @@
 //! A holder that is paused past its lease writes too late, and its write is refused.
 //!
 //! ```text
-//! cargo run -p failover-sql --features postgres --example fenced_write -- postgres://user:password@host/database
+//! cargo run -p failover-sql --features postgres --example fenced_write_postgres -- postgres://user:password@host/database
 //! ```
 #![allow(dead_code, reason = "a test runs it, too")]
 

@@ -1,6 +1,6 @@
 //! A holder that was paused for longer than its lease writes late, and is refused.
 //!
-//! `cargo run -p failover-redis --example fenced_write -- 'redis://localhost?durability=volatile'`
+//! `cargo run -p failover-redis --example fenced_write_redis -- 'redis://localhost?durability=volatile'`
 
 use std::error::Error;
 use std::time::Duration;

@@ -245,6 +245,11 @@ impl EtcdCluster {
         &mut self.members[index]
     }
 
+    /// All servers, to be started at once: after all were killed, none is ready before the others are there.
+    pub fn members_mut(&mut self) -> &mut [Etcd] {
+        &mut self.members
+    }
+
     /// The address of all servers together for this project's backends.
     pub fn url(&self) -> String {
         self.url_at(&self.members.iter().map(Etcd::port).collect::<Vec<_>>())

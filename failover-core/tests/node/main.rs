@@ -2,6 +2,8 @@
 
 mod ends;
 mod faults;
+mod known;
+mod rates;
 mod roles;
 #[path = "../support/mod.rs"]
 mod support;

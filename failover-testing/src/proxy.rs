@@ -64,7 +64,9 @@ impl Proxy {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         // Not by blocking on it: a test that begins this may itself run in a runtime.
-        let listener = std::net::TcpListener::bind(("127.0.0.1", crate::port::free())).expect("a free port");
+        // Somebody else may take a port between the look at it and this.
+        let bound = (0..20).find_map(|_| std::net::TcpListener::bind(("127.0.0.1", crate::port::free())).ok());
+        let listener = bound.expect("a free port");
         listener.set_nonblocking(true).expect("a socket can be made non-blocking");
         let listener = {
             let _inside = runtime.enter();

@@ -98,10 +98,10 @@ pub(crate) fn part() -> Option<Part> {
 }
 
 /// Plays the part; the process ends with it.
-pub(crate) fn play(part: Part) {
+pub(crate) fn play(part: &Part) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let link = Link::connect(&part).await;
+        let link = Link::connect(part).await;
         let backend = crate::stores::open(&part.url).await;
         let node = Node::builder(backend, NodeId::new(&part.node).expect("a valid name"))
             .timing(part.pace.timing())
@@ -166,7 +166,7 @@ impl Link {
             async move {
                 let mut lines = BufReader::new(read).lines();
                 while let Ok(Some(line)) = lines.next_line().await {
-                    link.hear(serde_json::from_str(&line).expect("a line of the stage's"));
+                    link.hear(&serde_json::from_str(&line).expect("a line of the stage's"));
                 }
                 std::process::exit(0);
             }
@@ -174,11 +174,11 @@ impl Link {
         link
     }
 
-    fn hear(&self, told: Told) {
+    fn hear(&self, told: &Told) {
         match told {
             Told::Wrote { id, accepted } => {
-                if let Some(answer) = self.answers.lock().expect("no panic").remove(&id) {
-                    let _gone = answer.send(accepted);
+                if let Some(answer) = self.answers.lock().expect("no panic").remove(id) {
+                    let _gone = answer.send(*accepted);
                 }
             }
             Told::Hold => drop(self.hold.send_replace(true)),

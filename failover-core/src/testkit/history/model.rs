@@ -141,8 +141,10 @@ impl Step<'_> {
         self.event.asked <= end
     }
 
+    /// A store may read its clock before others see what it wrote, so a ttl counts from when it was asked for at the earliest.
+    /// So does its holder's right.
     fn span(&self, lasts: Duration) -> Span {
-        Span { since: self.before.now, latest: self.event.latest(), lasts }
+        Span { since: self.event.asked, latest: self.event.latest(), lasts }
     }
 
     /// With `lease` current, if it can be.
@@ -168,8 +170,8 @@ impl Step<'_> {
     fn grant(&self, member: &Member, ttl: Duration, told: Option<Term>) -> Vec<State> {
         let anew = |state: &State| {
             let term = state.term.next(told)?;
-            let span = Span { since: state.now, ..self.span(ttl) };
-            Some(State { now: state.now, term, tenancy: Tenancy::Held { holder: member.clone(), span } })
+            let tenancy = Tenancy::Held { holder: member.clone(), span: self.span(ttl) };
+            Some(State { now: state.now, term, tenancy })
         };
         let mut after: Vec<State> = self.lapsed().iter().filter_map(anew).collect();
         match &self.before.tenancy {

@@ -19,7 +19,7 @@ const CLIENTS: u64 = 3;
 /// What passes and what does not, one after the other; each for a moment, and between them all is well.
 const WEATHER: [fn(&Proxy); 6] =
     [Proxy::cut, Proxy::lose_replies, Proxy::half_open, Proxy::cut_replies, Proxy::black_hole, |proxy| {
-        proxy.delay(Duration::from_millis(30))
+        proxy.delay(Duration::from_millis(30));
     }];
 
 /// Each client's connection suffers what networks do.
@@ -40,7 +40,9 @@ pub(crate) async fn a_hundred_histories_under_network_faults_are_linearizable<S:
                 }
             }
             tokio::time::sleep(Duration::from_millis(150)).await;
-            all.iter().for_each(|proxies| proxies.all(Proxy::heal));
+            for proxies in &all {
+                proxies.all(Proxy::heal);
+            }
             // Long enough for connections to be made anew, on a busy machine too.
             tokio::time::sleep(Duration::from_millis(1500)).await;
         }

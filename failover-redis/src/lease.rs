@@ -1,5 +1,6 @@
 //! [`LeaseManager`] on Redis: one field for each name, which keeps the highest term for ever.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ impl LeaseManager for RedisStore {
     async fn acquire(&self, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
         rules::check_ttl("acquire", ttl, LEAST_TTL)?;
         let shared = &self.shared;
+        shared.longest_ttl.fetch_max(micros(ttl), Ordering::Relaxed);
         let args = args![name, shared.seen().term(name), member, member.node, micros(ttl)];
         let mut reply = shared.call("acquire", &shared.scripts.acquire, args, patience(ttl)).await?;
         match reply.text()?.as_str() {
@@ -78,6 +80,12 @@ impl LeaseManager for RedisStore {
 
     fn least_ttl(&self) -> Duration {
         LEAST_TTL
+    }
+
+    /// A server that was restarted or promoted lets every lease that nobody saw lapse begin its ttl again: so it is another
+    /// ttl, the longest that was asked for through this handle.
+    fn slack(&self) -> Duration {
+        Duration::from_micros(self.shared.longest_ttl.load(Ordering::Relaxed))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use failover_core::{ClusterName, Durability, Error, ErrorKind, LeaseName, Result};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pulse: Link,
     durable: Link,
     durability: OnceLock<Durability>,
+    /// The longest that was asked for through this handle, in microseconds.
+    pub(crate) longest_ttl: AtomicU64,
     /// Why this handle is of no use any more.
     ended: OnceLock<Error>,
     seen: Mutex<Seen>,
@@ -83,6 +86,7 @@ impl RedisStore {
             pulse: Link::default(),
             durable: Link::default(),
             durability: OnceLock::new(),
+            longest_ttl: AtomicU64::new(0),
             ended: OnceLock::new(),
             seen: Mutex::default(),
             watcher: Watcher::default(),

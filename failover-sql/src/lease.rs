@@ -10,7 +10,8 @@ use failover_core::{
 
 use crate::dialect::{Fault, Hot, Lane, Row, args};
 use crate::keys::lease_area;
-use crate::store::{SqlStore, Tx};
+use crate::store::SqlStore;
+use crate::tx::Tx;
 
 const LEASE: &str = "SELECT format, term, holder, incarnation, successor, ends, lasts FROM {leases} WHERE cluster = ? AND name = ? {lock}";
 

@@ -57,6 +57,7 @@ mod schema;
 mod sqlite;
 mod state;
 mod store;
+mod tx;
 
 use failover_core::{Backend, ClusterName, Error, Invalid, Result};
 

@@ -6,7 +6,8 @@ use failover_core::{Lease, Result, StateKey, StateStore, Term, Version, record, 
 
 use crate::dialect::{Fault, Lane, Row, args};
 use crate::keys::{STATE, state_area};
-use crate::store::{STATE_VERSION, SqlStore, Tx};
+use crate::store::SqlStore;
+use crate::tx::{STATE_VERSION, Tx};
 
 const DOCUMENT: &str = "SELECT format, path, version, content FROM {documents} WHERE cluster = ? AND path = ?";
 

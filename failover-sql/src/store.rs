@@ -1,10 +1,9 @@
 //! [`SqlStore`]: one handle on one cluster in one database, and the transactions its traits are made of.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,9 +11,10 @@ use std::time::Duration;
 use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 
-use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Seen, Session, Sql, Value, Words};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Seen, Sql, Value, Words};
 use crate::fence::FenceWords;
 use crate::keys::TablePrefix;
+use crate::tx::{Tx, Work};
 
 /// How long a call keeps trying while others hold the database. Callers that need an answer sooner set their own deadline
 /// and drop the call.
@@ -264,19 +264,16 @@ impl Shared {
         let seen = Arc::clone(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         let session = self.dialect.begin(operation, lane, access).await?;
         let sql = if access == Access::Read { &self.reads } else { &self.sql };
-        let mut tx = Tx { session, sql, store: self, operation, areas: BTreeSet::new(), seen, shown: Vec::new() };
+        let mut tx = Tx::new(session, sql, self.cluster.as_str(), self.dialect.words(), operation, seen);
         match work(&mut tx).await {
             Ok(answer) => {
-                let Tx { session, areas, seen, shown, .. } = tx;
-                drop(seen);
-                let areas: Vec<String> = areas.into_iter().collect();
                 asked.store(access == Access::Write, Ordering::Relaxed);
-                session.commit(self.cluster.as_str(), &areas).await?;
+                let shown = tx.commit().await?;
                 self.remember(shown);
                 Ok(answer)
             }
             Err(fault) => {
-                tx.session.rollback().await;
+                tx.rollback().await;
                 asked.store(false, Ordering::Relaxed);
                 Err(fault)
             }
@@ -303,119 +300,4 @@ impl Shared {
         }
         error
     }
-}
-
-/// The future of a transaction's work.
-pub(crate) type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 't>>;
-
-/// A transaction on behalf of one cluster.
-///
-/// `'a` is the lifetime of what the work borrows: it bounds the `'t` of [`Work`], so that a closure may borrow its arguments.
-pub(crate) struct Tx<'a> {
-    session: Box<dyn Session>,
-    sql: &'a Sql,
-    store: &'a Shared,
-    operation: &'static str,
-    areas: BTreeSet<String>,
-    seen: Arc<HashMap<String, u64>>,
-    shown: Vec<(String, u64)>,
-}
-
-impl Tx<'_> {
-    pub(crate) fn operation(&self) -> &'static str {
-        self.operation
-    }
-
-    pub(crate) fn words(&self) -> Words {
-        self.store.dialect.words()
-    }
-
-    /// The cluster's name, to be bound: it leads every primary key, so several clusters share a database.
-    pub(crate) fn cluster(&self) -> &str {
-        self.store.cluster.as_str()
-    }
-
-    pub(crate) async fn now(&mut self) -> Result<i64, Fault> {
-        self.session.now().await
-    }
-
-    pub(crate) async fn rows(&mut self, template: &'static str, args: Vec<Value>) -> Result<Vec<Row>, Fault> {
-        self.session.rows(self.sql.get(template), args).await
-    }
-
-    pub(crate) async fn row(&mut self, template: &'static str, args: Vec<Value>) -> Result<Option<Row>, Fault> {
-        Ok(self.rows(template, args).await?.pop())
-    }
-
-    pub(crate) async fn run(&mut self, template: &'static str, args: Vec<Value>) -> Result<u64, Fault> {
-        self.session.run(self.sql.get(template), args).await
-    }
-
-    /// The cluster's own row: its counters and floors, locked in a write transaction.
-    pub(crate) async fn counters(&mut self) -> Result<Counters, Fault> {
-        let cluster = self.cluster().to_owned();
-        let row = self
-            .row(
-                "SELECT term_floor, revision, epoch_floor, feed_floor, state_version FROM {clusters} WHERE cluster = ? {lock}",
-                vec![cluster.into()],
-            )
-            .await?;
-        let Some(row) = row else {
-            let message = "the cluster's row is gone from the database: somebody emptied its tables; open it anew, with a term floor";
-            return Err(Error::new(ErrorKind::StoreChanged, self.operation, message).into());
-        };
-        let counters = Counters {
-            term_floor: row.number(0)?,
-            revision: row.number(1)?,
-            epoch_floor: row.number(2)?,
-            feed_floor: row.number(3)?,
-            state_version: row.number(4)?,
-        };
-        self.never_falls(REVISION, counters.revision)?;
-        self.never_falls(STATE_VERSION, counters.state_version)?;
-        Ok(counters)
-    }
-
-    /// Announces a change in an area when this transaction commits.
-    pub(crate) fn hint(&mut self, area: impl Into<String>) {
-        self.areas.insert(area.into());
-    }
-
-    /// Checks that a counter the store shows has not fallen since this handle last saw it: a database that was restored
-    /// from a copy in place keeps its identity, and only this tells (law 2).
-    pub(crate) fn never_falls(&mut self, counter: &str, value: u64) -> Result<(), Fault> {
-        match self.seen.get(counter) {
-            Some(highest) if value < *highest => {
-                let message = format!(
-                    "{counter} went back from {highest} to {value}: the database was restored from an older copy; \
-                     open it anew, with a term floor above every term that was in use"
-                );
-                Err(Error::new(ErrorKind::StoreChanged, self.operation, message).into())
-            }
-            _ => {
-                self.shown.push((counter.to_owned(), value));
-                Ok(())
-            }
-        }
-    }
-
-    /// Remembers a counter this transaction raised, once it has committed.
-    pub(crate) fn raised(&mut self, counter: &str, value: u64) {
-        self.shown.push((counter.to_owned(), value));
-    }
-}
-
-/// The name under which a handle remembers the highest revision it was shown.
-pub(crate) const REVISION: &str = "the revision of the jobs";
-/// The name under which a handle remembers the highest document version it was shown.
-pub(crate) const STATE_VERSION: &str = "the version of the documents";
-
-/// A cluster's counters and floors. None ever falls.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counters {
-    pub(crate) term_floor: u64,
-    pub(crate) revision: u64,
-    pub(crate) epoch_floor: u64,
-    pub(crate) feed_floor: u64,
-    pub(crate) state_version: u64,
 }

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::dialect::{Fault, Row, Value, args};
 use crate::keys::JOBS;
-use crate::store::{Counters, REVISION, Tx};
+use crate::tx::{Counters, REVISION, Tx};
 
 /// How many removals the feed remembers at most; half of them are dropped when it has more.
 const MAX_REMOVED: usize = 1000;

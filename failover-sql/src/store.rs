@@ -11,10 +11,10 @@ use std::time::Duration;
 use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 
-use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Seen, Sql, Value, Words};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Seen, Sql, Value, Words};
 use crate::fence::FenceWords;
 use crate::keys::TablePrefix;
-use crate::tx::{Tx, Work};
+use crate::tx::{REVISION, STATE_VERSION, Tx, Work};
 
 /// How long a call keeps trying while others hold the database. Callers that need an answer sooner set their own deadline
 /// and drop the call.

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{LONG, beat, cluster, eventually, granted, key, lease_name, member, open, options, try_open};
+use crate::common::{LONG, beat, cluster, granted, key, lease_name, member, open, options};
 use crate::{DEADLINE, address, proxy, soon};
 use failover_core::lease::{Acquired, LeaseView, Renewed, Tenant};
 use failover_core::state::{Expect, Written};
-use failover_core::{
-    Durability, ErrorKind, HeartbeatStore, JobAssigner, JobId, JobSpec, LeaseManager, Revision, StateStore, Term,
-};
-use failover_redis::RedisStore;
+use failover_core::{ErrorKind, HeartbeatStore, JobAssigner, JobId, JobSpec, LeaseManager, StateStore, Term};
 use failover_testing::proxy::Proxy;
 use failover_testing::redis::{DURABLE, Redis};
 

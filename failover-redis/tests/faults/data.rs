@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use crate::common::{LONG, beat, cluster, eventually, granted, key, lease_name, member, open, options, try_open};
-use crate::{DEADLINE, address, proxy, soon};
-use failover_core::lease::{Acquired, LeaseView, Renewed, Tenant};
-use failover_core::state::{Expect, Written};
-use failover_core::{
-    Durability, ErrorKind, HeartbeatStore, JobAssigner, JobId, JobSpec, LeaseManager, Revision, StateStore, Term,
-};
+use crate::{address, proxy};
+use failover_core::lease::{Acquired, Renewed};
+use failover_core::state::Expect;
+use failover_core::{Durability, ErrorKind, HeartbeatStore, JobAssigner, LeaseManager, Revision, StateStore, Term};
 use failover_redis::RedisStore;
 use failover_testing::proxy::Proxy;
 use failover_testing::redis::{DURABLE, Redis};
@@ -68,9 +66,9 @@ impl Split {
 
     /// Waits until the replica has all that the primary has.
     async fn in_step(&self, store: &RedisStore) {
-        let wanted = self.primary.command(&["HGET", &common::meta("c"), "version"]);
+        let wanted = self.primary.command(&["HGET", &crate::common::meta("c"), "version"]);
         store.raise_floor(Term(1)).await.unwrap();
-        while self.replica.command(&["HGET", &common::meta("c"), "version"]) != wanted {
+        while self.replica.command(&["HGET", &crate::common::meta("c"), "version"]) != wanted {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -209,7 +207,7 @@ async fn something_else_under_our_key_is_corrupt_and_left_as_it_is() {
 async fn a_cluster_record_of_a_newer_format_is_refused() {
     let redis = Redis::start();
     let store = open(&redis.url()).await;
-    redis.command(&["HSET", &common::meta("c"), "format", "2"]);
+    redis.command(&["HSET", &crate::common::meta("c"), "format", "2"]);
     assert_eq!(store.changes(Revision::ZERO, 1).await.unwrap_err().kind(), ErrorKind::TooNew);
     assert_eq!(try_open(&redis.url()).await.unwrap_err().kind(), ErrorKind::TooNew);
 }

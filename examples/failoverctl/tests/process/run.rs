@@ -56,7 +56,7 @@ fn a_signal_goes_to_the_command_and_the_lease_goes_on_once_it_has_ended() {
     let mut long = command(&place, "a", script);
     long = {
         let mut other = place.command();
-        other.args(long.get_args().map(|arg| if arg == "1s" { "60s".as_ref() } else { arg }));
+        other.args(long.get_args().map(|arg| if arg == PACE[1] { "60s".as_ref() } else { arg }));
         other
     };
     let mut a = Process::start("a", long);

@@ -38,7 +38,7 @@ fn the_status_is_one_object_of_documented_fields() {
         "jobs": [{"job": "one", "node": "a", "epoch": 1, "phase": "running", "weight": 1, "failures": 0, "retiring": false, "detail": ""}],
     });
     assert_eq!(status, expected);
-    let human = String::from_utf8(place.ctl(["status", "--missing", "1s"]).stdout).unwrap();
+    let human = String::from_utf8(place.ctl(["status", "--missing", "2s"]).stdout).unwrap();
     assert!(
         human.starts_with("cluster test: active a (term 1), standby b\n\nNODE  ROLE     SEEN   AGE    LOAD  LABELS\n"),
         "{human}"
@@ -54,7 +54,7 @@ fn watching_shows_one_object_for_each_change() {
     let place = Place::new();
     place.json(["job", "add", "one", "--", "sleep", "1000"]);
     let mut command = place.command();
-    command.args(["--json", "status", "--watch", "--missing", "1s"]);
+    command.args(["--json", "status", "--watch", "--missing", "2s"]);
     let mut watch = Process::start("watch", command);
     watch.wait("the start", |s| s["active"].is_null());
     let mut a = place.node("a");

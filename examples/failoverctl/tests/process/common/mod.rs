@@ -28,7 +28,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 pub(crate) const FAILOVERCTL: &str = env!("CARGO_BIN_EXE_failoverctl");
 
 /// Short timings, so that tests are quick.
-pub(crate) const PACE: [&str; 4] = ["--ttl", "1s", "--beat", "200ms"];
+pub(crate) const PACE: [&str; 4] = ["--ttl", "2s", "--beat", "400ms"];
 
 pub(crate) fn now() -> Time {
     SystemClock::new().now()
@@ -149,7 +149,7 @@ impl Place {
 
     /// The cluster's status.
     pub(crate) fn status(&self) -> Value {
-        self.json(["status", "--missing", "1s"]).remove(0)
+        self.json(["status", "--missing", "2s"]).remove(0)
     }
 
     /// Waits until the status is as wanted.

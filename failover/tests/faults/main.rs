@@ -89,13 +89,13 @@ macro_rules! matrix {
 }
 
 matrix! {
-    sqlite: Sqlite => processes data no_proxies;
-    postgres: Postgres => processes server connections data;
+    sqlite: Sqlite => processes data herd no_proxies;
+    postgres: Postgres => processes server connections data herd;
     mariadb: Mariadb => processes server connections data herd;
     redis: Redis => processes server connections data herd;
     redis_sentinel: RedisSentinel => processes promotion data no_proxies;
     redis_cluster: RedisCluster => processes server data no_proxies;
-    etcd: Etcd => processes server connections data;
+    etcd: Etcd => processes server connections data herd;
     etcd_three: EtcdThree => processes server connections data leader;
     mixed: Mixed => processes data;
 }

@@ -48,7 +48,6 @@ mod clock;
 mod connection;
 mod fence;
 mod heartbeat;
-mod hints;
 mod job;
 mod keys;
 mod lease;
@@ -57,6 +56,7 @@ mod options;
 mod state;
 mod store;
 mod txn;
+mod watch;
 
 use failover_core::{Backend, ClusterName, Error, Result};
 

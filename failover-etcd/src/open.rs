@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::classify::Fault;
 use crate::connection::{Access, Call, Connection, Connector, Lane};
-use crate::hints::Hints;
 use crate::keys::{self, Keys};
 use crate::options::EtcdOptions;
 use crate::store::{EtcdStore, Identity, Opened};
 use crate::txn::{kvs, send};
+use crate::watch::Hints;
 
 /// A ping on a connection with a request under way. etcd's servers end connections that ping more often than every 5 s, or
 /// with nothing under way.

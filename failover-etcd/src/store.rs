@@ -13,10 +13,10 @@ use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 
 use crate::clock::Milestones;
 use crate::connection::{Call, Lane};
-use crate::hints::Hints;
 use crate::keys::{self, Keys};
 use crate::lease::Holds;
 use crate::txn::Cache;
+use crate::watch::Hints;
 
 /// All four stores of one cluster, in etcd.
 ///

@@ -1,13 +1,13 @@
 //! `PostgreSQL`: one server for the nodes of any number of hosts.
 
 mod classify;
-mod connect;
+mod connection;
 mod fence;
-mod listen;
 mod open;
 mod options;
 mod row;
 mod session;
 mod shortcut;
+mod watch;
 
 pub use options::{Pooler, PostgresOptions, Promotion};

@@ -12,12 +12,12 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::classify::{Stage, classify};
-use super::connect::{Link, Origin, Server, TIMELINE_SQL, begin_with_settings, clock_sql, moved};
+use super::connection::{Link, Origin, Server, TIMELINE_SQL, begin_with_settings, clock_sql, moved};
 use super::fence::MOMENT;
-use super::listen::Listener;
 use super::options::{PostgresOptions, Promotion};
 use super::row::{self, Prepare};
 use super::session::{Database, Postgres, WORDS};
+use super::watch::Listener;
 use crate::dialect::{Fault, Row, Sql, Value, args};
 use crate::schema;
 use crate::store::{SqlStore, StoreIdentity};

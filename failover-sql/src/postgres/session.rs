@@ -10,12 +10,12 @@ use serde_json::Value as Json;
 use sqlx::AssertSqlSafe;
 
 use super::classify::{Stage, classify, sqlstate};
-use super::connect::{Link, Origin, Server, TIMELINE_SQL, begin_with_settings, clock_sql};
+use super::connection::{Link, Origin, Server, TIMELINE_SQL, begin_with_settings, clock_sql};
 use super::fence::{FENCE, MOMENT};
-use super::listen::Listener;
 use super::options::Promotion;
 use super::row::{self, Prepare};
 use super::shortcut::{complete, payload, statement};
+use super::watch::Listener;
 use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::lanes::{Connections, Taken};
@@ -162,7 +162,7 @@ impl Database {
             return Err(changed(message));
         }
         if row.text(2)? != self.identity.clock || row.int(3)? == 0 {
-            return Err(super::connect::moved(operation, row.text(2)? == self.identity.clock));
+            return Err(super::connection::moved(operation, row.text(2)? == self.identity.clock));
         }
         Ok(())
     }

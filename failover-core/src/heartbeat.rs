@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::capacity::Capacity;
 use crate::error::Result;
 use crate::ids::{Member, NodeId, Term};
 
@@ -78,8 +79,8 @@ pub struct News {
     pub role: Role,
     /// The summed weight of the jobs it runs.
     pub load: u32,
-    /// The summed weight it can run.
-    pub capacity: u32,
+    /// How much it can run, unless the cluster's settings say otherwise.
+    pub capacity: Capacity,
     /// Whether its `prepare` hook has completed: it could take over without delay.
     pub ready: bool,
     /// Whether it is leaving in good order: give it nothing new.

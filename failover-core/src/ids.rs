@@ -104,6 +104,14 @@ text_id! {
     JobId, "job id", check_name
 }
 text_id! {
+    /// A class of jobs: a name for the policy that jobs of a kind have by default.
+    ClassName, "job class", check_name
+}
+text_id! {
+    /// A group of jobs that keep apart.
+    GroupName, "group name", check_name
+}
+text_id! {
     /// A lease's name: one or two parts, such as `active`, `node/n1` or `election/nightly-report`.
     LeaseName, "lease name", |field, value| check_path(field, value, 2)
 }

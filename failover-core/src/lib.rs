@@ -60,6 +60,7 @@
 //! clock that runs slower than the store's by more than [`Timing::drift_ppm`] breaks the promise; nothing else about clocks is assumed.
 
 pub mod admin;
+pub mod capacity;
 pub mod control;
 pub mod detect;
 pub mod election;
@@ -87,14 +88,16 @@ mod driver;
 
 pub use admin::Admin;
 pub use backend::Backend;
+pub use capacity::Capacity;
 pub use election::{Election, Leadership};
 pub use error::{Error, ErrorKind, Invalid, Result};
 pub use events::{Events, StampedEvent};
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};
 pub use ids::{
-    ClusterName, Epoch, FencingToken, Incarnation, JobId, LeaseName, Member, NodeId, Revision, StateKey, Term, Version,
+    ClassName, ClusterName, Epoch, FencingToken, GroupName, Incarnation, JobId, LeaseName, Member, NodeId, Revision,
+    StateKey, Term, Version,
 };
-pub use job::{JobAssigner, JobRecord, JobSpec};
+pub use job::{JobAssigner, JobPolicy, JobRecord, JobSpec};
 pub use lease::{Durability, Lease, LeaseManager};
 pub use node::{JobHandler, JobRun, Node, NodeBuilder, RoleHooks};
 pub use right::Right;

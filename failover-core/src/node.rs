@@ -55,6 +55,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backend::Backend;
+use crate::capacity::Capacity;
 use crate::detect::Detector;
 pub use crate::driver::{JobHandler, JobRun, RoleHooks};
 use crate::driver::{Message, NoHooks, NoJobs, Outbox, Parts, Shared};
@@ -88,6 +89,7 @@ impl Node {
             node,
             timing: Timing::default(),
             capacity: None,
+            weight: None,
             labels: BTreeMap::new(),
             roster: Vec::new(),
             detector: Detector::Deadline,
@@ -172,6 +174,7 @@ pub struct NodeBuilder {
     node: NodeId,
     timing: Timing,
     capacity: Option<u32>,
+    weight: Option<u32>,
     labels: BTreeMap<String, String>,
     roster: Vec<NodeId>,
     detector: Detector,
@@ -187,9 +190,15 @@ impl NodeBuilder {
         self
     }
 
-    /// The summed weight of the jobs it can run. Default: 50, and 0 without [`jobs`](Self::jobs).
+    /// How many jobs it can run, 1 to 100 000, unless the cluster's settings say otherwise. Default: 50, and none without [`jobs`](Self::jobs).
     pub fn capacity(mut self, capacity: u32) -> Self {
         self.capacity = Some(capacity);
+        self
+    }
+
+    /// The summed weight of the jobs it can run, 1 to 100 000. Default: as many as it can run [jobs](Self::capacity).
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = Some(weight);
         self
     }
 
@@ -241,9 +250,10 @@ impl NodeBuilder {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| Invalid::new("runtime", "none", "start a node within a tokio runtime"))?;
         self.check()?;
+        let capacity = self.room()?;
         let member = Member::new(self.node, Incarnation::fresh());
         let mut config = Config::new(member.clone(), self.timing);
-        config.capacity = self.capacity.unwrap_or(if self.jobs.is_some() { config.capacity } else { 0 });
+        config.capacity = capacity;
         config.detector = self.detector;
         config.roster = self.roster;
         config.labels = self.labels;
@@ -263,6 +273,13 @@ impl NodeBuilder {
         };
         runtime.spawn(crate::driver::run(machine, parts, outbox.clone(), inbox));
         Ok(Node { shared, outbox, _while_held: Arc::new(abandoned.drop_guard()) })
+    }
+
+    /// How much it can run: nothing at all without a handler.
+    fn room(&self) -> Result<Capacity, Invalid> {
+        let capacity = self.capacity.map_or(Ok(Capacity::default()), Capacity::of)?;
+        let capacity = self.weight.map_or(Ok(capacity), |weight| capacity.with_weight(weight))?;
+        Ok(if self.jobs.is_some() { capacity } else { Capacity::NONE })
     }
 
     fn check(&self) -> Result<(), Invalid> {

@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::error::{Error, Invalid, Result};
-use crate::ids::{Epoch, JobId, Revision, Term};
+use crate::ids::{Epoch, JobId, Member, Revision, Term};
 use crate::job::{
-    JobRecord, JobReport, JobSpec, JobStatus, MAX_BATCH, MAX_DETAIL, Move, Phase, Removed, Step, Submitted,
+    Course, JobRecord, JobReport, JobSpec, JobStatus, MAX_BATCH, MAX_DETAIL, MAX_RUNS, Move, Outcome, Phase, Removed,
+    Revised, Run, RunEnd, Step, Submitted,
 };
 use crate::lease::MAX_FLOOR;
 use crate::state::{Expect, MAX_VALUE};
+use crate::time::Stamp;
 
 /// What becomes of a job's record. The backend gives it its revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +31,38 @@ pub enum Next {
     },
 }
 
-/// The record of a job that is new, under the epoch its name last had.
+/// The record of a job that is new, under the epoch its name last had and the revision it gets; zero if that is yet to be told, by
+/// [`JobRecord::at_revision`].
 pub fn queued(spec: &JobSpec, epoch: Epoch, revision: Revision) -> JobRecord {
     JobRecord {
         spec: spec.clone(),
         revision,
+        submitted: revision,
         epoch,
         phase: Phase::Queued,
         owner: None,
         retiring: false,
         failures: 0,
         detail: String::new(),
+        course: Course::default(),
+        runs: Vec::new(),
     }
 }
 
 /// The answer to submitting `spec` where `there` is: never [`Submitted::Created`].
 pub fn submit(there: &JobRecord, spec: &JobSpec) -> Submitted {
     if there.spec == *spec && !there.retiring { Submitted::Unchanged } else { Submitted::Conflict }
+}
+
+/// What making `there` like `spec` does.
+pub fn revise(there: &JobRecord, spec: &JobSpec) -> (Revised, Next) {
+    if there.retiring {
+        (Revised::Absent, Next::Same)
+    } else if there.spec == *spec {
+        (Revised::Unchanged, Next::Same)
+    } else {
+        (Revised::Changed, Next::Put(JobRecord { spec: spec.clone(), ..there.clone() }))
+    }
 }
 
 /// What removing `there` does.
@@ -57,36 +74,57 @@ pub fn remove(there: &JobRecord) -> (Removed, Next) {
     }
 }
 
-/// What `wanted` makes of `there`; nothing if it is stale.
-pub fn step(there: &JobRecord, wanted: &Move) -> Option<Next> {
+/// What `wanted`, at `at`, makes of `there`; nothing if it is stale.
+pub fn step(there: &JobRecord, wanted: &Move, at: Stamp) -> Option<Next> {
     if there.epoch != wanted.expect {
         return None;
     }
+    let course = wanted.course.clone();
     match &wanted.step {
         Step::Place { to } => {
             let free = there.owner.is_none() && there.phase != Phase::Completed && !there.retiring;
-            free.then(|| {
-                let placed = JobRecord { phase: Phase::Assigned, owner: Some(to.clone()), ..there.clone() };
-                Next::Put(JobRecord { epoch: there.epoch.next(), ..placed })
-            })
+            free.then(|| Next::Put(placed(JobRecord { course, ..there.clone() }, to.clone(), at)))
         }
         Step::Seize { from, to } => (there.owner.as_ref() == Some(from)).then(|| {
-            let epoch = there.epoch.next();
             if there.retiring {
-                return Next::Gone { epoch };
+                return Next::Gone { epoch: there.epoch.next() };
             }
-            let phase = if to.is_some() { Phase::Assigned } else { Phase::Queued };
-            Next::Put(JobRecord { epoch, phase, owner: to.clone(), ..there.clone() })
+            let lost = ended(there, Phase::Lost, Outcome::Lost, at);
+            let lost = JobRecord { course, ..lost };
+            Next::Put(match to {
+                Some(to) => placed(lost, to.clone(), at),
+                None => JobRecord { epoch: lost.epoch.next(), ..lost },
+            })
         }),
-        Step::Drain => there.owner.as_ref().map(|_| match there.phase {
-            Phase::Draining => Next::Same,
-            _ => Next::Put(JobRecord { phase: Phase::Draining, ..there.clone() }),
+        Step::Drain => there.owner.as_ref().map(|_| {
+            let next = JobRecord { phase: Phase::Draining, course, ..there.clone() };
+            if next == *there { Next::Same } else { Next::Put(next) }
         }),
     }
 }
 
-/// What `said` makes of `there`; nothing if it is stale.
-pub fn report(there: &JobRecord, said: &JobReport) -> Option<Next> {
+/// The record, given to a member under the next epoch.
+fn placed(mut record: JobRecord, to: Member, at: Stamp) -> JobRecord {
+    record.epoch = record.epoch.next();
+    record.phase = Phase::Assigned;
+    record.runs.push(Run::begin(record.epoch, to.clone(), at));
+    let forgotten = record.runs.len().saturating_sub(MAX_RUNS);
+    record.runs.drain(..forgotten);
+    record.owner = Some(to);
+    record
+}
+
+/// The record, nobody's any more, with its run closed.
+fn ended(there: &JobRecord, phase: Phase, outcome: Outcome, at: Stamp) -> JobRecord {
+    let mut record = JobRecord { phase, owner: None, ..there.clone() };
+    if let Some(run) = record.runs.last_mut().filter(|run| run.epoch == there.epoch && run.end.is_none()) {
+        run.end = Some(RunEnd::new(at, outcome, &there.detail));
+    }
+    record
+}
+
+/// What `said`, at `at`, makes of `there`; nothing if it is stale.
+pub fn report(there: &JobRecord, said: &JobReport, at: Stamp) -> Option<Next> {
     if there.owner.as_ref() != Some(&said.member) || there.epoch != said.epoch {
         return None;
     }
@@ -94,11 +132,12 @@ pub fn report(there: &JobRecord, said: &JobReport) -> Option<Next> {
     let next = match &said.status {
         JobStatus::Running => JobRecord { phase: running, ..there.clone() },
         JobStatus::Progress(text) => JobRecord { phase: running, detail: cut(text), ..there.clone() },
-        JobStatus::Stopped => JobRecord { phase: Phase::Queued, owner: None, ..there.clone() },
-        JobStatus::Completed => JobRecord { phase: Phase::Completed, owner: None, ..there.clone() },
+        JobStatus::Stopped => ended(there, Phase::Queued, Outcome::Stopped, at),
+        JobStatus::Completed => ended(there, Phase::Completed, Outcome::Completed, at),
         JobStatus::Failed(text) => {
-            let failed = JobRecord { phase: Phase::Failed, owner: None, detail: cut(text), ..there.clone() };
-            JobRecord { failures: there.failures.saturating_add(1), ..failed }
+            let failures = there.failures.saturating_add(1);
+            let there = JobRecord { detail: cut(text), failures, ..there.clone() };
+            ended(&there, Phase::Failed, Outcome::Failed, at)
         }
     };
     Some(if next.owner.is_none() && next.retiring {

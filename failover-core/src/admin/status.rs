@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::capacity::Capacity;
 use crate::heartbeat::{Role, Sighting};
 use crate::ids::{Incarnation, Member, NodeId, Term};
 use crate::job::JobRecord;
@@ -36,8 +37,8 @@ pub struct NodeStatus {
     pub age: Duration,
     /// The summed weight of the jobs it runs.
     pub load: u32,
-    /// The summed weight it can run.
-    pub capacity: u32,
+    /// How much it can run, by what it says itself; the cluster's settings may say otherwise.
+    pub capacity: Capacity,
     /// The term of its node lease.
     pub term: Term,
     /// Whether it could take over without delay.
@@ -101,7 +102,7 @@ mod tests {
         let news = News {
             role: Role::Active,
             load: 1,
-            capacity: 2,
+            capacity: Capacity::default(),
             ready: true,
             leaving: false,
             lead: Some(Lead { term: Term(term), standby }),

@@ -111,7 +111,7 @@ pub(crate) struct NoJobs;
 #[async_trait]
 impl JobHandler for NoJobs {
     async fn run(&self, _run: JobRun) -> JobEnd {
-        JobEnd::Failed("this node has no job handler: give it one with NodeBuilder::jobs, or capacity 0".into())
+        JobEnd::Failed("this node has no job handler: give it one with NodeBuilder::jobs".into())
     }
 }
 

@@ -58,6 +58,7 @@ use self::runner::Runner;
 use self::steward::Steward;
 use self::tenure::Tenure;
 use self::wishes::Wishes;
+use crate::capacity::Capacity;
 use crate::detect::Detector;
 use crate::heartbeat::Role;
 use crate::ids::{LeaseName, Member, NodeId, Term};
@@ -74,8 +75,8 @@ pub struct Config {
     pub timing: Timing,
     /// How it suspects.
     pub detector: Detector,
-    /// The summed weight of the jobs it can run.
-    pub capacity: u32,
+    /// How much it can run, unless the cluster's settings say otherwise.
+    pub capacity: Capacity,
     /// The order of takeover and placement until the cluster's [`Settings`](crate::control::Settings) say otherwise. Nodes it does not name come
     /// after those it does, by name.
     pub roster: Vec<NodeId>,
@@ -87,7 +88,7 @@ impl Config {
     /// The defaults for this member: capacity 50, no roster, no labels.
     pub fn new(member: Member, timing: Timing) -> Self {
         let detector = Detector::Deadline;
-        Self { member, timing, detector, capacity: 50, roster: Vec::new(), labels: BTreeMap::new() }
+        Self { member, timing, detector, capacity: Capacity::default(), roster: Vec::new(), labels: BTreeMap::new() }
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn plan(ground: Ground<'_>, bound: &mut BTreeMap<JobId, Member>) -> P
                     }
                 }
             }
-            (None, Phase::Queued) => {
+            (None, Phase::Queued | Phase::Lost) => {
                 let target = bound.remove(id).or_else(|| take(&mut places, weight, None));
                 step = target.map(|to| Step::Place { to });
             }
@@ -95,7 +95,7 @@ pub(super) fn plan(ground: Ground<'_>, bound: &mut BTreeMap<JobId, Member>) -> P
             (None, Phase::Completed | Phase::Assigned | Phase::Running | Phase::Draining) | (Some(_), _) => {}
         }
         if let Some(step) = step {
-            plan.moves.push(Move { job: id.clone(), expect: record.epoch, step });
+            plan.moves.push(Move::new(id.clone(), record.epoch, step));
         }
     }
     plan

@@ -122,7 +122,9 @@ impl Runner {
             let reason = match record.phase {
                 _ if record.retiring => Reason::Retiring,
                 Phase::Draining => Reason::Draining,
-                Phase::Queued | Phase::Assigned | Phase::Running | Phase::Completed | Phase::Failed => return None,
+                Phase::Queued | Phase::Assigned | Phase::Running | Phase::Completed | Phase::Failed | Phase::Lost => {
+                    return None;
+                }
             };
             Some((record.spec.id().clone(), record.epoch, reason))
         });

@@ -14,6 +14,7 @@ use super::peers::Peers;
 use super::placement::{self, Ground, Place};
 use super::reason::Reason;
 use super::roster::Roster;
+use crate::capacity::Capacity;
 use crate::ids::{Incarnation, JobId, Member, NodeId, StateKey, Term};
 use crate::job::{Assigned, MAX_BATCH};
 use crate::lease::Lease;
@@ -37,7 +38,7 @@ pub(super) struct Sight<'a> {
     pub(super) peers: &'a Peers,
     pub(super) roster: &'a Roster,
     /// Its own capacity, if it may run jobs.
-    pub(super) own_capacity: Option<u32>,
+    pub(super) own_capacity: Option<Capacity>,
 }
 
 /// The duties of the active node, from the moment it holds the lease.
@@ -151,10 +152,10 @@ impl Steward {
 
     /// Itself first, then the standby, then the roster.
     fn places(&self, sight: &Sight<'_>) -> Vec<Place> {
-        let own = sight.own_capacity.map(|room| Place { member: self.me.clone(), room: i64::from(room) });
+        let own = sight.own_capacity.map(|room| Place { member: self.me.clone(), room: i64::from(room.weight) });
         let mut others = self.fit(sight);
         others.sort_by_key(|member| Some(member) != self.standby.as_ref());
-        let room = |node: &NodeId| sight.peers.get(node).map_or(0, |peer| i64::from(peer.news.capacity));
+        let room = |node: &NodeId| sight.peers.get(node).map_or(0, |peer| i64::from(peer.news.capacity.weight));
         own.into_iter().chain(others.into_iter().map(|member| Place { room: room(&member.node), member })).collect()
     }
 

@@ -7,10 +7,12 @@ use super::{Fences, MemoryStore, Watch, World};
 use crate::error::Result;
 use crate::ids::{Epoch, JobId, Revision};
 use crate::job::{
-    Assigned, Changes, JobAssigner, JobChange, JobRecord, JobReport, JobSpec, Move, Removed, Reported, Submitted,
+    Assigned, Changes, JobAssigner, JobChange, JobRecord, JobReport, JobSpec, Move, Removed, Reported, Revised,
+    Submitted,
 };
 use crate::lease::Lease;
 use crate::rules::{self, Next};
+use crate::time::{Stamp, Time};
 
 /// How many removals are remembered at most.
 const MAX_REMOVALS: usize = 1000;
@@ -52,10 +54,10 @@ impl Jobs {
     fn apply(&mut self, id: &JobId, next: Next) {
         match next {
             Next::Same => {}
-            Next::Put(mut record) => {
-                record.revision = self.advance(id);
+            Next::Put(record) => {
+                let revision = self.advance(id);
                 self.removals.remove(id);
-                self.records.insert(id.clone(), record);
+                self.records.insert(id.clone(), record.at_revision(revision));
             }
             Next::Gone { epoch } => {
                 let revision = self.advance(id);
@@ -107,6 +109,14 @@ impl World {
         Submitted::Created
     }
 
+    /// [`JobAssigner::revise`].
+    pub fn revise(&mut self, spec: &JobSpec) -> Revised {
+        let Some(there) = self.jobs.records.get(spec.id()) else { return Revised::Absent };
+        let (answer, next) = rules::revise(there, spec);
+        self.change_jobs(|jobs| jobs.apply(spec.id(), next));
+        answer
+    }
+
     /// [`JobAssigner::remove`].
     pub fn remove(&mut self, job: &JobId) -> Removed {
         let Some(there) = self.jobs.records.get(job) else { return Removed::Absent };
@@ -136,11 +146,11 @@ impl World {
         Ok(Changes { reset, changes: page, upto, more })
     }
 
-    /// [`JobAssigner::assign`].
+    /// [`JobAssigner::assign`]. `at` is what people read as the time.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for too many moves, or two of one job.
-    pub fn assign(&mut self, fence: &Lease, moves: &[Move]) -> Result<Assigned> {
+    pub fn assign(&mut self, fence: &Lease, moves: &[Move], at: Stamp) -> Result<Assigned> {
         rules::check_moves("assign", moves)?;
         if let Err(current) = self.jobs.fences.pass(fence) {
             return Ok(Assigned::Fenced { current });
@@ -148,7 +158,7 @@ impl World {
         let mut steps = Vec::with_capacity(moves.len());
         let mut stale = Vec::new();
         for wanted in moves {
-            match self.jobs.records.get(&wanted.job).and_then(|there| rules::step(there, wanted)) {
+            match self.jobs.records.get(&wanted.job).and_then(|there| rules::step(there, wanted, at)) {
                 Some(next) => steps.push((&wanted.job, next)),
                 None => stale.push(wanted.job.clone()),
             }
@@ -160,13 +170,13 @@ impl World {
         Ok(Assigned::Applied(self.jobs.head))
     }
 
-    /// [`JobAssigner::report`].
+    /// [`JobAssigner::report`]. `at` is what people read as the time.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) for too many reports.
-    pub fn report(&mut self, reports: &[JobReport]) -> Result<Vec<Reported>> {
+    pub fn report(&mut self, reports: &[JobReport], at: Stamp) -> Result<Vec<Reported>> {
         rules::check_reports("report", reports)?;
-        let judge = |said: &JobReport| match self.jobs.records.get(&said.job).and_then(|r| rules::report(r, said)) {
+        let judge = |said: &JobReport| match self.jobs.records.get(&said.job).and_then(|r| rules::report(r, said, at)) {
             Some(next) => {
                 self.change_jobs(|jobs| jobs.apply(&said.job, next));
                 Reported::Accepted
@@ -192,6 +202,10 @@ impl JobAssigner for MemoryStore {
         self.with("submit", |world, _| world.submit(spec))
     }
 
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        self.with("revise", |world, _| world.revise(spec))
+    }
+
     async fn remove(&self, job: &JobId) -> Result<Removed> {
         self.with("remove", |world, _| world.remove(job))
     }
@@ -201,16 +215,21 @@ impl JobAssigner for MemoryStore {
     }
 
     async fn assign(&self, fence: &Lease, moves: &[Move]) -> Result<Assigned> {
-        self.with("assign", |world, _| world.assign(fence, moves))?
+        self.with("assign", |world, now| world.assign(fence, moves, stamp(now)))?
     }
 
     async fn report(&self, reports: &[JobReport]) -> Result<Vec<Reported>> {
-        self.with("report", |world, _| world.report(reports))?
+        self.with("report", |world, now| world.report(reports, stamp(now)))?
     }
 
     async fn changed(&self) -> Result<()> {
         self.changed("changed", Watch::Jobs).await
     }
+}
+
+/// This store's clock is all the time it knows.
+pub(crate) fn stamp(now: Time) -> Stamp {
+    Stamp(now.as_nanos() / 1_000_000)
 }
 
 #[cfg(test)]
@@ -260,10 +279,10 @@ mod tests {
         for epoch in 0..5 {
             let step = crate::job::Step::Place { to: fence.holder.clone() };
             let job = JobId::new("old").unwrap();
-            world.assign(&fence, &[Move { job: job.clone(), expect: Epoch(epoch), step }]).unwrap();
+            world.assign(&fence, &[Move::new(job.clone(), Epoch(epoch), step)], Stamp(1)).unwrap();
             let stopped = crate::job::JobStatus::Stopped;
             let said = JobReport { job, member: fence.holder.clone(), epoch: Epoch(epoch + 1), status: stopped };
-            assert_eq!(world.report(&[said]).unwrap(), [Reported::Accepted]);
+            assert_eq!(world.report(&[said], Stamp(2)).unwrap(), [Reported::Accepted]);
         }
         let mut known = BTreeMap::new();
         let before = follow(&world, &mut known, Revision::ZERO);

@@ -34,6 +34,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{LeaseName, StateKey, Term};
 use crate::lease::Lease;
 
+#[cfg(feature = "testkit")]
+pub(crate) use job::stamp;
 pub use store::MemoryStore;
 
 /// Which store this is: another one after a wipe, so that whoever knew the old one notices (law 2).

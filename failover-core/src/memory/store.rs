@@ -227,7 +227,7 @@ mod tests {
         let job = JobSpec::new(JobId::new("j").unwrap(), "").unwrap();
         new.submit(&job).await.unwrap();
         let step = Step::Place { to: member };
-        let place = Move { job: job.id().clone(), expect: Epoch(41), step };
+        let place = Move::new(job.id().clone(), Epoch(41), step);
         assert!(matches!(new.assign(&lease, &[place]).await.unwrap(), Assigned::Applied(_)));
     }
 

@@ -4,6 +4,7 @@
 //! same clock; what the store says about age and expiry arrives as durations.
 
 mod manual;
+mod stamp;
 mod system;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 pub use manual::ManualClock;
+pub use stamp::Stamp;
 pub use system::SystemClock;
 
 /// A moment on one local clock, in nanoseconds since an origin of that clock's own.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use failover_core::heartbeat::{Heartbeat, Sighting};
 use failover_core::job::{
-    Assigned, Changes, JobChange, JobReport, JobSpec, MAX_BATCH, Move, Removed, Reported, Submitted,
+    Assigned, Changes, JobChange, JobReport, JobSpec, MAX_BATCH, Move, Removed, Reported, Revised, Submitted,
 };
 use failover_core::lease::{Acquired, Durability, Lease, LeaseView, Renewed, Tenant};
 use failover_core::memory::MemoryStore;
@@ -203,6 +203,10 @@ impl LeaseManager for Mutant {
 impl JobAssigner for Mutant {
     async fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
         self.store().submit(spec).await
+    }
+
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        self.store().revise(spec).await
     }
 
     async fn remove(&self, job: &JobId) -> Result<Removed> {

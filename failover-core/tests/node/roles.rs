@@ -43,7 +43,7 @@ async fn of_two_nodes_one_is_active_and_one_standby_and_prepared() {
     let status = world.admin.status(TTL).await.unwrap();
     assert_eq!(status.active.map(|(node, _)| node), Some(node("a")));
     assert_eq!(status.standby, Some(node("b")));
-    let seen: Vec<_> = status.nodes.iter().map(|n| (n.node.as_str(), n.role, n.alive, n.capacity)).collect();
+    let seen: Vec<_> = status.nodes.iter().map(|n| (n.node.as_str(), n.role, n.alive, n.capacity.jobs)).collect();
     assert_eq!(
         seen,
         [("a", Role::Active, true, 0), ("b", Role::Standby, true, 0)],

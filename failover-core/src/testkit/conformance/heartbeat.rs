@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Fixture;
 use super::kit::{WRITERS, fails, handles, longest, member, node, ok, together, wakes};
 use crate::Backend;
+use crate::capacity::Capacity;
 use crate::error::ErrorKind;
 use crate::heartbeat::{Heartbeat, Lead, News, Role, Sighting};
 use crate::ids::{Member, Term};
@@ -13,7 +14,7 @@ fn beat_of(member: Member, term: u64, seq: u64) -> Heartbeat {
     let news = News {
         role: Role::Inactive,
         load: 0,
-        capacity: 10,
+        capacity: Capacity::of(10).unwrap_or_default(),
         ready: false,
         leaving: false,
         lead: None,
@@ -42,7 +43,7 @@ pub async fn a_beat_is_sighted_unchanged(fixture: &dyn Fixture) {
     let news = News {
         role: Role::Active,
         load: u32::MAX,
-        capacity: 0,
+        capacity: Capacity::NONE,
         ready: true,
         leaving: true,
         lead: Some(Lead { term: Term(9_007_199_254_740_991), standby: Some(member("n2", u128::MAX)) }),

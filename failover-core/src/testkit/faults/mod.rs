@@ -38,6 +38,7 @@ pub enum Op {
     Current,
     RaiseFloor,
     Submit,
+    Revise,
     Remove,
     Changes,
     Assign,

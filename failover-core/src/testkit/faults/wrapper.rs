@@ -8,7 +8,7 @@ use super::{Fault, Faults, Op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::heartbeat::{Heartbeat, Sighting};
 use crate::ids::{JobId, LeaseName, Member, NodeId, Revision, StateKey, Term};
-use crate::job::{Assigned, Changes, JobReport, JobSpec, Move, Removed, Reported, Submitted};
+use crate::job::{Assigned, Changes, JobReport, JobSpec, Move, Removed, Reported, Revised, Submitted};
 use crate::lease::{Acquired, Durability, Lease, LeaseView, Renewed};
 use crate::state::{Deleted, Document, Expect, Written};
 use crate::time::{Clock, SystemClock};
@@ -136,6 +136,10 @@ impl LeaseManager for Faulty {
 impl JobAssigner for Faulty {
     async fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
         self.call(Op::Submit, "submit", self.backend.jobs.submit(spec)).await
+    }
+
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        self.call(Op::Revise, "revise", self.backend.jobs.revise(spec)).await
     }
 
     async fn remove(&self, job: &JobId) -> Result<Removed> {

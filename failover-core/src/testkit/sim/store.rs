@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::ids::Member;
 use crate::machine::{Call, Fault, Reply};
-use crate::memory::World;
+use crate::memory::{World, stamp};
 use crate::time::Time;
 
 /// Applies `call`, made by `member`, at the store's moment `now`.
@@ -27,8 +27,8 @@ pub(super) fn apply(world: &mut World, now: Time, member: &Member, call: &Call) 
         }
         Call::Current(name) => Reply::View(world.current(now, name)),
         Call::Changes { since, limit } => Reply::Changes(world.changes(*since, *limit).map_err(fault)?),
-        Call::Assign { fence, moves } => Reply::Assigned(world.assign(fence, moves).map_err(fault)?),
-        Call::Report(reports) => Reply::Reported(world.report(reports).map_err(fault)?),
+        Call::Assign { fence, moves } => Reply::Assigned(world.assign(fence, moves, stamp(now)).map_err(fault)?),
+        Call::Report(reports) => Reply::Reported(world.report(reports, stamp(now)).map_err(fault)?),
         Call::List { prefix, limit } => Reply::Documents(world.list(prefix, None, *limit).map_err(fault)?),
         Call::Put { key, value, expect, fence } => {
             Reply::Written(world.put(key, value, *expect, Some(fence)).map_err(fault)?)

@@ -64,15 +64,15 @@ pub(super) async fn head(backend: &Backend) -> Revision {
 }
 
 pub(super) fn place(job: &str, expect: u64, to: &Member) -> Move {
-    Move { job: id(job), expect: Epoch(expect), step: Step::Place { to: to.clone() } }
+    Move::new(id(job), Epoch(expect), Step::Place { to: to.clone() })
 }
 
 pub(super) fn seize(job: &str, expect: u64, from: &Member, to: Option<&Member>) -> Move {
-    Move { job: id(job), expect: Epoch(expect), step: Step::Seize { from: from.clone(), to: to.cloned() } }
+    Move::new(id(job), Epoch(expect), Step::Seize { from: from.clone(), to: to.cloned() })
 }
 
 pub(super) fn drain(job: &str, expect: u64) -> Move {
-    Move { job: id(job), expect: Epoch(expect), step: Step::Drain }
+    Move::new(id(job), Epoch(expect), Step::Drain)
 }
 
 /// Assigns under term 1 of the active lease.

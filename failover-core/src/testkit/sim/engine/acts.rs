@@ -67,7 +67,7 @@ impl Engine {
             Act::Settings { roster, maintenance } => {
                 self.maintenance.clone_from(&maintenance);
                 self.observer.count(if maintenance.is_empty() { Count::RosterChanges } else { Count::Maintenances });
-                self.write(&control::settings_key(), &Settings { roster, maintenance });
+                self.write(&control::settings_key(), &Settings { roster, maintenance, ..Settings::default() });
                 (0..self.nodes.len()).for_each(|node| self.park(node));
             }
             Act::Command(target, command) => {

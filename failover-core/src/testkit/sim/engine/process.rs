@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Engine, Happening, MOST_AT_ONCE, Process};
+use crate::capacity::Capacity;
 use crate::ids::{Incarnation, LeaseName, Member};
 use crate::machine::{Config, Finish, Input, Machine};
 use crate::testkit::sim::coverage::Count;
@@ -24,7 +25,7 @@ impl Engine {
         let incarnation = Incarnation::from_u128(u128::from(self.rng.next()) << 32 | u128::from(life));
         let member = Member::new(self.setup.nodes[node].id.clone(), incarnation);
         let mut config = Config::new(member.clone(), self.setup.timing);
-        config.capacity = self.setup.nodes[node].capacity;
+        config.capacity = Capacity::of(self.setup.nodes[node].capacity).unwrap_or_default();
         self.tamper.config(&mut config);
         let machine = Machine::new(config);
         let now = self.scene.now;

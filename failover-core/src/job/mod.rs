@@ -8,9 +8,12 @@
 //!                      ▲ ▲                        │ Drain (active)             │ Drain (active)
 //!                      │ │ report Stopped (owner) ▼                            ▼
 //!                      │ └──────────────────── Draining ◀──────────────────────┘
-//!                      └── Seize (active, after it took the owner's node lease)
+//!                      └── Seize to nobody (active, after it took the owner's node lease) ▶ Lost ── Place ▶ …
 //!   report Completed (owner) ▶ Completed         report Failed (owner) ▶ Failed ── Place ▶ …
 //! ```
+
+mod run;
+mod spec;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +21,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Invalid, Result};
+pub use run::{Course, MAX_RUN_DETAIL, MAX_RUNS, Outcome, Run, RunEnd};
+pub(crate) use spec::whole_millis;
+pub use spec::{Failback, FailoverPolicy, JobPolicy, JobSpec, MAX_RULES, MAX_WEIGHT, check_label};
+
+use crate::error::Result;
 use crate::ids::{Epoch, FencingToken, JobId, Member, Revision, Term};
 use crate::lease::Lease;
 
@@ -31,63 +38,6 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// The most bytes of a report's text; what is longer is cut, because a report must not fail.
 pub const MAX_DETAIL: usize = 1024;
-
-/// What to run, as it was submitted.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobSpec {
-    id: JobId,
-    weight: u32,
-    payload: String,
-}
-
-impl JobSpec {
-    /// A job of weight 1 with the payload its handler will get.
-    ///
-    /// # Errors
-    /// [`Invalid`] if the payload is longer than [`MAX_PAYLOAD`].
-    pub fn new(id: JobId, payload: impl Into<String>) -> Result<Self, Invalid> {
-        let payload = payload.into();
-        if payload.len() > MAX_PAYLOAD {
-            let rule = format!("a payload must be at most {MAX_PAYLOAD} bytes");
-            return Err(Invalid::new("payload", format!("{} bytes", payload.len()), rule));
-        }
-        Ok(Self { id, weight: 1, payload })
-    }
-
-    /// Sets how much of a node's capacity it takes.
-    ///
-    /// # Errors
-    /// [`Invalid`] if the weight is zero or above 1 000 000.
-    pub fn with_weight(mut self, weight: u32) -> Result<Self, Invalid> {
-        if !(1..=1_000_000).contains(&weight) {
-            return Err(Invalid::new("weight", weight, "it must be 1 to 1000000"));
-        }
-        self.weight = weight;
-        Ok(self)
-    }
-
-    /// The job's name.
-    pub fn id(&self) -> &JobId {
-        &self.id
-    }
-
-    /// How much of a node's capacity it takes.
-    pub fn weight(&self) -> u32 {
-        self.weight
-    }
-
-    /// What its handler gets: text of the host's own, JSON for example.
-    pub fn payload(&self) -> &str {
-        &self.payload
-    }
-}
-
-impl fmt::Debug for JobSpec {
-    /// Without the payload: it may hold a secret (law 19).
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobSpec({}, weight {}, {} bytes)", self.id, self.weight, self.payload.len())
-    }
-}
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,8 +54,10 @@ pub enum Phase {
     Draining,
     /// Nobody's; done, and not placed again.
     Completed,
-    /// Nobody's; ended badly, waits to be placed again.
+    /// Nobody's; ended badly. Waits to be placed again, if its policy wants that.
     Failed,
+    /// Nobody's; its node was fenced while it ran. Waits to be placed again, if its policy wants that.
+    Lost,
 }
 
 impl Phase {
@@ -113,7 +65,7 @@ impl Phase {
     pub const fn is_owned(self) -> bool {
         match self {
             Self::Assigned | Self::Running | Self::Draining => true,
-            Self::Queued | Self::Completed | Self::Failed => false,
+            Self::Queued | Self::Completed | Self::Failed | Self::Lost => false,
         }
     }
 
@@ -126,8 +78,13 @@ impl Phase {
             Self::Draining => "draining",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Lost => "lost",
         }
     }
+
+    /// All of them, for whoever has to find one by its name.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Assigned, Self::Running, Self::Draining, Self::Completed, Self::Failed, Self::Lost];
 }
 
 impl fmt::Display for Phase {
@@ -143,6 +100,8 @@ pub struct JobRecord {
     pub spec: JobSpec,
     /// The feed position of its last change.
     pub revision: Revision,
+    /// The feed position of its submission: among jobs of one priority, the order in which they are placed.
+    pub submitted: Revision,
     /// Counts its placements; zero before the first. Never falls, also not when the job is removed and submitted again.
     pub epoch: Epoch,
     /// Where it stands.
@@ -155,12 +114,22 @@ pub struct JobRecord {
     pub failures: u32,
     /// The last progress or failure its owner reported.
     pub detail: String,
+    /// Where it comes from and where it goes, as the active node last noted.
+    pub course: Course,
+    /// Its latest runs, at most [`MAX_RUNS`], the present one last.
+    pub runs: Vec<Run>,
 }
 
 impl JobRecord {
+    /// The same under the revision that its change got, for backends. One that has just been queued was submitted under it.
+    pub fn at_revision(self, revision: Revision) -> Self {
+        let submitted = if self.submitted == Revision::ZERO { revision } else { self.submitted };
+        Self { revision, submitted, ..self }
+    }
+
     /// The token to carry to writes made by this run of the job.
     pub fn token(&self) -> FencingToken {
-        FencingToken { name: format!("job/{}", self.spec.id), number: self.epoch.0 }
+        FencingToken { name: format!("job/{}", self.spec.id()), number: self.epoch.0 }
     }
 }
 
@@ -174,6 +143,18 @@ pub enum Submitted {
     Unchanged,
     /// Another job has this name, or the one of this name is still being removed. Nothing was changed.
     Conflict,
+}
+
+/// The answer to [`JobAssigner::revise`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Revised {
+    /// The job is now to be like this.
+    Changed,
+    /// It was like this already: a repeated call.
+    Unchanged,
+    /// There is none of this name, or it is being removed. Nothing was changed.
+    Absent,
 }
 
 /// The answer to [`JobAssigner::remove`].
@@ -242,6 +223,15 @@ pub struct Move {
     pub expect: Epoch,
     /// What to do.
     pub step: Step,
+    /// What the record says of the job's way from then on.
+    pub course: Course,
+}
+
+impl Move {
+    /// A move that leaves nothing to note of the job's way.
+    pub fn new(job: JobId, expect: Epoch, step: Step) -> Self {
+        Self { job, expect, step, course: Course::default() }
+    }
 }
 
 /// What a [`Move`] does.
@@ -253,8 +243,8 @@ pub enum Step {
         /// The new owner.
         to: Member,
     },
-    /// Take a job from an owner whose right has ended (law 11), under the next epoch, and give it on if there is a place.
-    /// One that is retiring is not given on: its ownership has ended, so it goes.
+    /// Take a job from an owner whose right has ended (law 11), under the next epoch, and give it on if there is a place. Its run
+    /// is closed as [`Lost`](Outcome::Lost). One that is retiring is not given on: its ownership has ended, so it goes.
     Seize {
         /// The owner it is taken from; if another has it by now, the move is stale.
         from: Member,
@@ -332,7 +322,8 @@ pub enum Reported {
 /// 4. A store may drop old removals; to a reader from before them it answers `reset` and starts from nothing.
 /// 5. `assign` applies all its moves or none. Each needs the epoch it expects and what its [`Step`] demands;
 ///    else the answer is `Stale` with all jobs concerned. `Place` and `Seize` raise the epoch by one and set phase
-///    `Assigned` (`Queued` for a `Seize` to nobody); `Drain` keeps the epoch and sets phase `Draining`, also when it already was.
+///    `Assigned` (`Lost` for a `Seize` to nobody); `Drain` keeps the epoch and sets phase `Draining`, also when it already was.
+///    Each sets the record's `course` to the move's.
 /// 6. `assign` remembers the highest term per lease name. A lower one is `Fenced`, and nothing of it is applied (law 1); an
 ///    empty `assign` installs the fence (law 12). The fence needs nothing from the store that granted the lease.
 /// 7. `report` counts if the job's owner and epoch are the reporter's. `Running` and `Progress` set phase `Running`, unless it is
@@ -340,7 +331,13 @@ pub enum Reported {
 ///    `Failed`; `Failed` counts one failure. Reports are judged one by one, answered in order, and repeating one is
 ///    harmless (law 5): a repeated `Running` changes no revision.
 /// 8. Every change raises the revision. Epochs and revisions never fall, nor does an epoch repeat for a job's name.
-/// 9. `changed` completes soon after a change by anyone. It may complete early or for nothing; it may also never (law 7).
+/// 9. A record's `runs` are the latest [`MAX_RUNS`] placements: each `Place`, and each `Seize` to somebody, opens one; a `Stopped`, `Completed` or
+///    `Failed` report and a `Seize` close the open one with that outcome (`Lost` for a `Seize`) and the last progress the owner told.
+///    A job that is submitted anew begins with none.
+/// 10. `revise` replaces the spec of a job that is there and not retiring, and nothing else of it: what runs goes on, its next run gets
+///    the new payload. The same spec again is `Unchanged`.
+/// 11. A record's `submitted` is the revision under which it was submitted, and stays.
+/// 12. `changed` completes soon after a change by anyone. It may complete early or for nothing; it may also never (law 7).
 ///
 /// # Failure
 /// 1. An `Err` of kind [`Unknown`](crate::ErrorKind::Unknown) may have been applied, at once or later; every call is safe to repeat.
@@ -353,6 +350,9 @@ pub enum Reported {
 pub trait JobAssigner: Send + Sync {
     /// Adds a job.
     async fn submit(&self, spec: &JobSpec) -> Result<Submitted>;
+
+    /// Makes a job that is there like this.
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised>;
 
     /// Takes a job away.
     async fn remove(&self, job: &JobId) -> Result<Removed>;
@@ -376,6 +376,10 @@ pub trait JobAssigner: Send + Sync {
 impl<T: JobAssigner + ?Sized> JobAssigner for Arc<T> {
     async fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
         (**self).submit(spec).await
+    }
+
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        (**self).revise(spec).await
     }
 
     async fn remove(&self, job: &JobId) -> Result<Removed> {

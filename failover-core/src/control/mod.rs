@@ -2,9 +2,13 @@
 //!
 //! They are shared by the machine, which acts on them, and by `Admin`, which writes them.
 
-use std::collections::BTreeSet;
+mod orders;
+mod settings;
 
 use serde::{Deserialize, Serialize};
+
+pub use orders::{Errand, MAX_ORDERS, Order, OrderPhase, Orders};
+pub use settings::{Damping, Drain, Overdue, Settings, StrategyName};
 
 use crate::ids::{NodeId, StateKey, Term};
 
@@ -23,14 +27,9 @@ pub fn switchover_key() -> StateKey {
     StateKey::new("control/switchover").unwrap_or_else(|_| unreachable!("a constant that a test parses"))
 }
 
-/// The cluster's settings. Every node follows a change without a restart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Settings {
-    /// The order of takeover and placement. Nodes that are not named come after those that are, by name.
-    pub roster: Vec<NodeId>,
-    /// The nodes that are to take no part.
-    pub maintenance: BTreeSet<NodeId>,
+/// Where the [`Orders`] are.
+pub fn orders_key() -> StateKey {
+    StateKey::new("control/orders").unwrap_or_else(|_| unreachable!("a constant that a test parses"))
 }
 
 /// One switchover: an operator's wish, and how it went.
@@ -82,11 +81,6 @@ mod tests {
     fn the_keys_lie_below_control() {
         assert!(settings_key().is_below(&control()));
         assert!(switchover_key().is_below(&control()));
-    }
-
-    #[test]
-    fn settings_of_a_later_build_can_be_read() {
-        let settings: Settings = serde_json::from_str(r#"{"roster":["a"],"more":1}"#).unwrap();
-        assert_eq!(settings.roster, [NodeId::new("a").unwrap()]);
+        assert!(orders_key().is_below(&control()));
     }
 }

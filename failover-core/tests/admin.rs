@@ -80,7 +80,8 @@ async fn settings_are_default_until_written_and_changes_do_not_lose_each_other()
     tasks.join_all().await;
     assert_eq!(admin.settings().await.unwrap().maintenance.len(), 8);
 
-    let settings = Settings { roster: vec![node("b"), node("a")], ..Settings::default() };
+    let mut settings = Settings::default();
+    settings.roster = vec![node("b"), node("a")];
     admin.configure(settings.clone()).await.unwrap();
     assert_eq!(admin.settings().await.unwrap(), settings);
 }

@@ -52,6 +52,7 @@
 //! | to know whether you may act right now | [`Right`] |
 //! | to keep late writes away from a resource of your own | [`fencing`] |
 //! | to operate a cluster | [`Admin`] |
+//! | to know which job goes where, or to rehearse it | [`plan`] |
 //! | to bring a store of your own | [`HeartbeatStore`], [`LeaseManager`], [`JobAssigner`], [`StateStore`], and `testkit` to show that it keeps its promises |
 //! | to know why something happened | [`Events`], [`machine::Reason`], [`machine::table`] |
 //!
@@ -74,6 +75,7 @@ pub mod lease;
 pub mod machine;
 pub mod memory;
 pub mod node;
+pub mod plan;
 pub mod record;
 pub mod right;
 pub mod rules;

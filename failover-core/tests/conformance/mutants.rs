@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use failover_core::heartbeat::{Heartbeat, Sighting};
 use failover_core::job::{
-    Assigned, Changes, JobChange, JobReport, JobSpec, MAX_BATCH, Move, Removed, Reported, Revised, Submitted,
+    Assigned, Changes, JobChange, JobRecord, JobReport, JobSpec, JobStatus, MAX_BATCH, MAX_RUNS, Move, Removed,
+    Reported, Revised, Step, Submitted,
 };
 use failover_core::lease::{Acquired, Durability, Lease, LeaseView, Renewed, Tenant};
 use failover_core::memory::MemoryStore;
@@ -43,6 +44,12 @@ enum Bug {
     BatchAppliedInParts,
     ReportFromAnyoneCounts,
     MovesUnbounded,
+    RunsNeverClosed,
+    RunsForgotten,
+    CourseDroppedByDrain,
+    ReviseStopsTheRun,
+    ReviseMakesTheJob,
+    SubmittedMoves,
     PutIgnoresVersion,
     PutNotAtomic,
     StateFenceIgnored,
@@ -87,6 +94,13 @@ impl Mutant {
             Tenant::Held { holder, .. } => Some(Lease { name: name.clone(), holder, term, ttl }),
             _ => None,
         })
+    }
+
+    async fn record(&self, job: &JobId) -> Result<Option<JobRecord>> {
+        let all = self.store().changes(Revision::ZERO, usize::MAX).await?.changes.into_iter();
+        let mut records =
+            all.filter_map(|change| if let JobChange::Put(record) = change { Some(record) } else { None });
+        Ok(records.find(|record| record.spec.id() == job))
     }
 
     /// The lease with a term nobody can have raised a fence above.
@@ -206,6 +220,15 @@ impl JobAssigner for Mutant {
     }
 
     async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        if self.is(Bug::ReviseStopsTheRun)
+            && let Some(JobRecord { owner: Some(member), epoch, .. }) = self.record(spec.id()).await?
+        {
+            let said = JobReport { job: spec.id().clone(), member, epoch, status: JobStatus::Stopped };
+            self.store().report(&[said]).await?;
+        }
+        if self.is(Bug::ReviseMakesTheJob) && self.store().submit(spec).await? == Submitted::Created {
+            return Ok(Revised::Changed);
+        }
         self.store().revise(spec).await
     }
 
@@ -220,6 +243,18 @@ impl JobAssigner for Mutant {
         }
         if self.is(Bug::FeedForgetsRemovals) {
             page.changes.retain(|change| matches!(change, JobChange::Put(_)));
+        }
+        for change in &mut page.changes {
+            let JobChange::Put(record) = change else { continue };
+            if self.is(Bug::RunsNeverClosed) {
+                record.runs.iter_mut().for_each(|run| run.end = None);
+            }
+            if self.is(Bug::RunsForgotten) {
+                record.runs.drain(..record.runs.len().saturating_sub(MAX_RUNS - 1));
+            }
+            if self.is(Bug::SubmittedMoves) {
+                record.submitted = record.revision;
+            }
         }
         Ok(page)
     }
@@ -247,22 +282,21 @@ impl JobAssigner for Mutant {
             }
             return self.store().assign(fence, &[]).await;
         }
-        self.store().assign(fence, moves).await
+        let mut moves = moves.to_vec();
+        if self.is(Bug::CourseDroppedByDrain) {
+            for drain in moves.iter_mut().filter(|wanted| wanted.step == Step::Drain) {
+                drain.course = self.record(&drain.job).await?.map(|record| record.course).unwrap_or_default();
+            }
+        }
+        self.store().assign(fence, &moves).await
     }
 
     async fn report(&self, reports: &[JobReport]) -> Result<Vec<Reported>> {
         let mut reports = reports.to_vec();
         if self.is(Bug::ReportFromAnyoneCounts) {
-            let all = self.store().changes(Revision::ZERO, usize::MAX).await?;
             for said in &mut reports {
-                for change in &all.changes {
-                    if let JobChange::Put(record) = change
-                        && record.spec.id() == &said.job
-                        && let Some(owner) = &record.owner
-                    {
-                        said.member = owner.clone();
-                    }
-                }
+                let owner = self.record(&said.job).await?.and_then(|record| record.owner);
+                said.member = owner.unwrap_or_else(|| said.member.clone());
             }
         }
         self.store().report(&reports).await
@@ -353,6 +387,13 @@ caught! {
     a_store_that_applies_half_a_batch: BatchAppliedInParts by job::a_batch_is_applied_wholly_or_not_at_all;
     a_store_that_splits_large_batches: MovesUnbounded by job::a_batch_above_the_most_moves_is_invalid;
     a_store_that_believes_every_report: ReportFromAnyoneCounts by job::a_report_of_another_member_or_epoch_is_stale;
+    a_store_that_never_closes_a_run: RunsNeverClosed by job::the_end_of_an_ownership_closes_its_run;
+    a_store_that_leaves_the_run_of_a_lost_job_open: RunsNeverClosed by job::a_seizure_closes_the_run_as_lost;
+    a_store_that_keeps_too_few_runs: RunsForgotten by job::the_latest_runs_are_kept;
+    a_store_whose_drains_note_no_course: CourseDroppedByDrain by job::a_moves_course_is_kept_until_the_next_move;
+    a_store_that_stops_what_it_revises: ReviseStopsTheRun by job::to_revise_a_job_changes_its_spec_only;
+    a_store_that_makes_what_it_revises: ReviseMakesTheJob by job::a_job_that_is_not_there_is_not_revised;
+    a_store_that_forgets_the_order_of_submission: SubmittedMoves by job::the_revision_of_the_submission_stays;
     a_store_that_ignores_the_expected_version: PutIgnoresVersion
         by state::a_put_expecting_a_version_writes_over_that_one_only;
     a_store_that_looks_before_it_writes: PutNotAtomic by state::of_twenty_concurrent_puts_of_a_version_one_is_written;

@@ -205,6 +205,21 @@ macro_rules! __clauses {
                 reports_are_judged_one_by_one
                 a_batch_above_the_most_reports_is_invalid
                 of_twenty_concurrent_endings_one_counts
+                a_policy_is_kept_unchanged
+                to_revise_a_job_changes_its_spec_only
+                a_job_is_revised_in_any_phase
+                a_job_that_is_not_there_is_not_revised
+                a_payload_is_revised_to_any_length
+                the_revision_of_the_submission_stays
+                a_revision_and_a_report_at_once_are_both_kept
+                changed_wakes_when_a_job_is_revised
+                a_moves_course_is_kept_until_the_next_move
+                a_placement_opens_a_run
+                the_end_of_an_ownership_closes_its_run
+                a_seizure_closes_the_run_as_lost
+                the_latest_runs_are_kept
+                a_runs_last_words_are_cut
+                a_resubmitted_job_begins_without_a_past
                 jobs_survive_reopening
                 a_wiped_store_is_noticed
                 a_newer_format_is_refused

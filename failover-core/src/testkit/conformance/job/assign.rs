@@ -32,11 +32,11 @@ pub async fn a_move_on_another_epoch_is_stale(fixture: &dyn Fixture) {
     assert_eq!(stands(&backend, "import").await, (Phase::Assigned, Epoch(1), Some(m)), "nothing was changed");
 }
 
-/// Effect 5: a job that has an owner, or has completed, is not placed; one that failed is.
+/// Effect 5: a job that has an owner, or has completed, is not placed; one that failed or was lost is.
 pub async fn only_a_job_that_waits_is_placed(fixture: &dyn Fixture) {
     let backend = fixture.open().await;
     let (m, other) = (member("n1", 1), member("n2", 2));
-    for name in ["owned", "completed", "failed"] {
+    for name in ["owned", "completed", "failed", "lost"] {
         placed(&backend, name, &m).await;
     }
     accepted(&backend, "completed", &m, 1, JobStatus::Completed).await;
@@ -44,21 +44,25 @@ pub async fn only_a_job_that_waits_is_placed(fixture: &dyn Fixture) {
     for name in ["owned", "completed", "absent"] {
         stale(&backend, &[place(name, 1, &other)], &[name]).await;
     }
-    applied(&backend, &[place("failed", 1, &other)]).await;
-    assert_eq!(stands(&backend, "failed").await, (Phase::Assigned, Epoch(2), Some(other)), "it runs again elsewhere");
+    applied(&backend, &[seize("lost", 1, &m, None)]).await;
+    for (name, epoch) in [("failed", 1), ("lost", 2)] {
+        applied(&backend, &[place(name, epoch, &other)]).await;
+        let expected = (Phase::Assigned, Epoch(epoch + 1), Some(other.clone()));
+        assert_eq!(stands(&backend, name).await, expected, "{name} runs again elsewhere");
+    }
 }
 
-/// Effect 5: a job taken from its owner is given on under the next epoch, or queued under it.
+/// Effect 5: a job taken from its owner is given on under the next epoch, or lost under it.
 pub async fn a_seized_job_is_given_on_under_the_next_epoch(fixture: &dyn Fixture) {
     let backend = fixture.open().await;
     let (from, to) = (member("n1", 1), member("n2", 2));
-    for name in ["given", "queued"] {
+    for name in ["given", "lost"] {
         placed(&backend, name, &from).await;
         accepted(&backend, name, &from, 1, JobStatus::Running).await;
     }
-    applied(&backend, &[seize("given", 1, &from, Some(&to)), seize("queued", 1, &from, None)]).await;
+    applied(&backend, &[seize("given", 1, &from, Some(&to)), seize("lost", 1, &from, None)]).await;
     assert_eq!(stands(&backend, "given").await, (Phase::Assigned, Epoch(2), Some(to)), "it is the other's");
-    assert_eq!(stands(&backend, "queued").await, (Phase::Queued, Epoch(2), None), "it is nobody's");
+    assert_eq!(stands(&backend, "lost").await, (Phase::Lost, Epoch(2), None), "it is nobody's");
 }
 
 /// Effect 5: a job is seized from the owner it has, not from one it had or from another incarnation.
@@ -112,7 +116,7 @@ pub async fn a_batch_is_applied_wholly_or_not_at_all(fixture: &dyn Fixture) {
     applied(&backend, &moves).await;
     assert_eq!(job(&backend, "a").await.phase, Phase::Draining, "the first is applied");
     assert_eq!(stands(&backend, "c").await, (Phase::Assigned, Epoch(2), Some(to)), "the second is applied");
-    assert_eq!(stands(&backend, "d").await, (Phase::Queued, Epoch(2), None), "the third is applied");
+    assert_eq!(stands(&backend, "d").await, (Phase::Lost, Epoch(2), None), "the third is applied");
 }
 
 /// Failure 2: the largest batch is taken, and one more move is refused as input.

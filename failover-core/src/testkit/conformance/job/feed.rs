@@ -142,6 +142,9 @@ pub async fn every_change_raises_the_revision(fixture: &dyn Fixture) {
     assert!(revision >= job(&backend, "a").await.revision, "the answer's revision includes the placement");
     accepted(&backend, "a", &m, 1, JobStatus::Running).await;
     rises("a report").await;
+    let revised = spec("a").with_weight(2).unwrap_or_else(|e| panic!("{e}"));
+    ok(backend.jobs.revise(&revised).await);
+    rises("a revision").await;
     accepted(&backend, "a", &m, 1, JobStatus::Stopped).await;
     rises("the end of an ownership").await;
     ok(backend.jobs.remove(&id("a")).await);
@@ -218,7 +221,7 @@ pub async fn no_reader_skips_a_concurrent_submission(fixture: &dyn Fixture) {
     assert_eq!(read(&handles[0], Revision::ZERO, 1000).await.0.len(), 100, "all {WRITERS} have submitted five");
 }
 
-/// Effect 3 under contention: no report, removal or resubmission is skipped either.
+/// Effect 3 under contention: no report, revision, removal or resubmission is skipped either.
 pub async fn no_reader_skips_a_concurrent_change(fixture: &dyn Fixture) {
     let handles = handles(fixture).await;
     for i in 0..WRITERS {
@@ -228,6 +231,9 @@ pub async fn no_reader_skips_a_concurrent_change(fixture: &dyn Fixture) {
         let (name, m) = (format!("job-{i}"), member("n1", 1));
         for progress in 0..3 {
             report(&backend, &name, &m, 1, JobStatus::Progress(progress.to_string())).await;
+        }
+        if i % 3 == 0 {
+            ok(backend.jobs.revise(&spec(&name).with_weight(2).unwrap_or_else(|e| panic!("{e}"))).await);
         }
         if i % 2 == 0 {
             report(&backend, &name, &m, 1, JobStatus::Stopped).await;

@@ -5,6 +5,8 @@ mod feed;
 mod fence;
 mod kit;
 mod report;
+mod revise;
+mod run;
 mod store;
 mod submit;
 
@@ -12,5 +14,7 @@ pub use assign::*;
 pub use feed::*;
 pub use fence::*;
 pub use report::*;
+pub use revise::*;
+pub use run::*;
 pub use store::*;
 pub use submit::*;

@@ -64,6 +64,7 @@ use crate::events::Events;
 use crate::heartbeat::Role;
 use crate::ids::{Incarnation, Member, NodeId};
 use crate::machine::{Command, Config, Finish, Machine, Stage, Switch};
+use crate::plan::Strategy;
 use crate::right::Right;
 use crate::time::{Clock, SystemClock};
 use crate::timing::Timing;
@@ -93,6 +94,7 @@ impl Node {
             labels: BTreeMap::new(),
             roster: Vec::new(),
             detector: Detector::Deadline,
+            strategies: Vec::new(),
             clock: Arc::new(SystemClock::new()),
             jobs: None,
             hooks: Arc::new(NoHooks),
@@ -178,6 +180,7 @@ pub struct NodeBuilder {
     labels: BTreeMap<String, String>,
     roster: Vec<NodeId>,
     detector: Detector,
+    strategies: Vec<Arc<dyn Strategy>>,
     clock: Arc<dyn Clock>,
     jobs: Option<Arc<dyn JobHandler>>,
     hooks: Arc<dyn RoleHooks>,
@@ -220,6 +223,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Brings along a strategy of placement, for the cluster's settings to choose by its name. All nodes should know the same: one that
+    /// becomes active and does not know the chosen one goes on with the one it had.
+    pub fn strategy(mut self, strategy: impl Strategy) -> Self {
+        self.strategies.push(Arc::new(strategy));
+        self
+    }
+
     /// Where its time comes from. Default: the machine's own clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -256,6 +266,7 @@ impl NodeBuilder {
         config.capacity = capacity;
         config.detector = self.detector;
         config.roster = self.roster;
+        config.strategies.extend(self.strategies);
         config.labels = self.labels;
 
         let machine = Machine::new(config);

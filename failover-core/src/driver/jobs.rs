@@ -26,7 +26,7 @@ pub trait JobHandler: Send + Sync {
     /// Runs a job until it is done, breaks, or is told to stop.
     ///
     /// When [`JobRun::stop`] fires, stop and return [`JobEnd::Stopped`]: the job goes to another node only after that (law 8). A run that has not
-    /// returned when the node's right ends is dropped where it stands, at its next `await`; what it started in tasks of its
+    /// returned when the node's right ends, or that is silent beyond its [promise of progress](crate::JobPolicy::progress) even then, is dropped where it stands, at its next `await`; what it started in tasks of its
     /// own is for it to end, by [`JobRun::stop`] and a guard in its own `Drop`, within [`Timing::margin`](crate::Timing::margin): only then does
     /// the run count as ended. A panic is [`JobEnd::Failed`].
     async fn run(&self, run: JobRun) -> JobEnd;
@@ -168,6 +168,13 @@ impl Jobs {
         }
     }
 
+    /// Drops a run where it stands.
+    pub(crate) fn cut_off(&self, job: JobId, epoch: Epoch) {
+        if let Some(run) = self.runs.get(&(job, epoch)) {
+            run.cut.cancel();
+        }
+    }
+
     /// The node's lease is ending for this reason: its token stops every run, this tells why.
     pub(crate) fn cancelled(&self, reason: Reason) {
         for run in self.runs.values() {
@@ -212,7 +219,7 @@ async fn carry_out(
     let end = if let Some(end) = end {
         end
     } else {
-        warn!(%job, %epoch, "the job had not stopped when the node's right ended and was cut off");
+        warn!(%job, %epoch, "the job had not stopped in time and was cut off");
         aftermath.clock.sleep_until(aftermath.clock.now() + aftermath.margin).await;
         JobEnd::Stopped
     };

@@ -225,6 +225,7 @@ impl Driver {
                 self.jobs.start(*job, right, &mut self.tasks);
             }
             Effect::Stop { job, epoch, reason } => self.jobs.stop(job, epoch, reason),
+            Effect::Cut { job, epoch } => self.jobs.cut_off(job, epoch),
             Effect::Tell(event) => {
                 info!(
                     event = %event.kind, node = %event.node, role = event.role.map(tracing::field::display),

@@ -11,14 +11,16 @@ use super::steward::Steward;
 use super::table::{Stage, Trigger};
 use super::{Machine, Purpose};
 use crate::control::{self, Settings};
+use crate::error::ErrorKind;
 use crate::heartbeat::{Heartbeat, Lead, News, Role};
 use crate::ids::Term;
 use crate::record;
+use crate::state::Document;
 use crate::time::Time;
 
 /// How many changes one read of the jobs brings.
 const FEED_PAGE: usize = 500;
-/// How many control documents are read: there are two.
+/// How many control documents are read: there are three.
 const CONTROL_PAGE: usize = 16;
 
 /// One thing that is done every beat, or sooner.
@@ -98,7 +100,8 @@ impl Cadence {
             | Purpose::Fence(..)
             | Purpose::Assign
             | Purpose::Incident(_)
-            | Purpose::Wish => None,
+            | Purpose::Wish
+            | Purpose::Orders => None,
         }
     }
 }
@@ -195,7 +198,8 @@ impl Machine {
             | Purpose::Fence(..)
             | Purpose::Assign
             | Purpose::Incident(_)
-            | Purpose::Wish => Call::List { prefix: control::control(), limit: CONTROL_PAGE },
+            | Purpose::Wish
+            | Purpose::Orders => Call::List { prefix: control::control(), limit: CONTROL_PAGE },
         };
         self.call(now, purpose, call, out);
     }
@@ -298,32 +302,39 @@ impl Machine {
         }
     }
 
-    /// Settings and wishes, from the control documents.
-    fn on_document(&mut self, now: Time, document: &crate::state::Document, out: &mut Vec<Effect>) {
-        let newer = if document.key == control::settings_key() {
-            match record::decode::<Settings>("control", document.key.as_str(), &document.value) {
-                Ok(settings) => {
-                    self.roster.follow(settings);
-                    None
-                }
-                Err(error) => Some(error),
+    /// Settings, wishes and orders, from the control documents.
+    fn on_document(&mut self, now: Time, document: &Document, out: &mut Vec<Effect>) {
+        let taken = match &document.key {
+            key if *key == control::settings_key() => decode(document).map(|settings| self.follow(settings, out)),
+            key if *key == control::switchover_key() => {
+                decode(document).map(|wish| self.wishes.read(document.version, wish))
             }
-        } else if document.key == control::switchover_key() {
-            match record::decode("control", document.key.as_str(), &document.value) {
-                Ok(wish) => {
-                    self.wishes.read(document.version, wish);
-                    None
-                }
-                Err(error) => Some(error),
+            key if *key == control::orders_key() => {
+                decode(document).map(|orders| self.orders.read(document.version, orders))
             }
-        } else {
-            None
+            _ => Ok(()),
         };
-        let is_newer = newer.is_some_and(|error| error.kind() == crate::ErrorKind::TooNew);
+        let is_newer = taken.is_err_and(|error| error.kind() == ErrorKind::TooNew);
         if is_newer && !self.cadence.control.newer {
             self.stand_back(now, out);
         }
         self.cadence.control.newer |= is_newer;
+    }
+
+    /// Follows the cluster's settings from now on.
+    fn follow(&mut self, settings: Settings, out: &mut Vec<Effect>) {
+        let name = &settings.strategy.0;
+        if *name != self.roster.settings().strategy.0 {
+            match self.config.strategies.iter().find(|strategy| strategy.name() == name) {
+                Some(strategy) => self.mirror.board.set_strategy(strategy.clone()),
+                None => {
+                    let node = self.config.member.node.clone();
+                    let event = Event::new(EventKind::SettingsRefused, node, Reason::StrategyUnknown);
+                    out.push(Effect::Tell(event.detail(name.clone())));
+                }
+            }
+        }
+        self.roster.follow(settings);
     }
 
     /// Notices when the store falls silent and when it is back.
@@ -363,4 +374,8 @@ impl Machine {
             out.push(Effect::Tell(event));
         }
     }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(document: &Document) -> crate::Result<T> {
+    record::decode("control", document.key.as_str(), &document.value)
 }

@@ -74,6 +74,14 @@ pub enum Effect {
         /// Why.
         reason: Reason,
     },
+    /// Cut this job off as hard as the host can: it was told to stop and shows no sign of life. Answer with [`HostInput::JobEnded`](super::HostInput::JobEnded) once
+    /// nothing of it runs.
+    Cut {
+        /// Which job.
+        job: JobId,
+        /// Which run of it.
+        epoch: Epoch,
+    },
     /// Tell whoever listens. In order, each exactly once.
     Tell(Event),
     /// The node is done: nothing runs, nothing is held, and no further input will do anything.

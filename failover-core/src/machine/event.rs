@@ -76,6 +76,10 @@ pub enum EventKind {
     JobCompleted,
     /// A job on it ended badly.
     JobFailed,
+    /// A job is moved there, or away from there if it has no place; told by the active node once the store has taken that in.
+    JobMoved,
+    /// A job on it was told to stop and does not.
+    JobStuck,
     /// Its heartbeats have stopped.
     NodeMissing,
     /// Its heartbeats are back, or a new incarnation's.
@@ -90,6 +94,12 @@ pub enum EventKind {
     SwitchoverDone,
     /// An operator's wish cannot be met.
     SwitchoverRefused,
+    /// The cluster's settings hold something that the node cannot follow; what it followed before stays in force.
+    SettingsRefused,
+    /// An operator's order is carried out.
+    OrderDone,
+    /// An operator's order will not be.
+    OrderRefused,
     /// The store does not answer it.
     StoreSilent,
     /// The store answers again.
@@ -111,6 +121,8 @@ impl EventKind {
             Self::JobStopped => "job_stopped",
             Self::JobCompleted => "job_completed",
             Self::JobFailed => "job_failed",
+            Self::JobMoved => "job_moved",
+            Self::JobStuck => "job_stuck",
             Self::NodeMissing => "node_missing",
             Self::NodeReturned => "node_returned",
             Self::NodeFenced => "node_fenced",
@@ -118,6 +130,9 @@ impl EventKind {
             Self::SwitchoverStarted => "switchover_started",
             Self::SwitchoverDone => "switchover_done",
             Self::SwitchoverRefused => "switchover_refused",
+            Self::SettingsRefused => "settings_refused",
+            Self::OrderDone => "order_done",
+            Self::OrderRefused => "order_refused",
             Self::StoreSilent => "store_silent",
             Self::StoreBack => "store_back",
             Self::StoodBack => "stood_back",

@@ -81,11 +81,16 @@ impl Fencing {
         self.victims.contains_key(node)
     }
 
+    /// The nodes that are being fenced.
+    pub(super) fn concerned(&self) -> impl Iterator<Item = &NodeId> {
+        self.victims.keys()
+    }
+
     /// Begins with the nodes that need it, and ends with those that do not any more. `settled_since` is the moment from which
     /// the jobs must have been read to show that none is left with a dead owner; `term` is that of this node's active lease.
     pub(super) fn review(&mut self, now: Time, mirror: &Mirror, peers: &Peers, settled_since: Time, term: Term) {
-        let mut owners = mirror.owners();
-        owners.retain(|owner, _| owner.node != self.me.node);
+        let owners: BTreeMap<&Member, Time> =
+            mirror.board.owners().filter(|(owner, _)| owner.node != self.me.node).collect();
         let mut needed: BTreeSet<NodeId> = BTreeSet::new();
         for (owner, read_at) in &owners {
             if !Self::is_alive(owner, *read_at, peers) || peers.is_outdated(&owner.node, term) {
@@ -107,10 +112,10 @@ impl Fencing {
             if let Some(lease) = victim.claim.held(now) {
                 let term = lease.term;
                 for owner in owners.keys().filter(|owner| owner.node == *node) {
-                    victim.find_dead(now, owner.clone(), Reason::LeaseTaken, term);
+                    victim.find_dead(now, (*owner).clone(), Reason::LeaseTaken, term);
                 }
             }
-            let is_left = owners.keys().any(|owner| victim.dead.contains_key(owner));
+            let is_left = owners.keys().any(|owner| victim.dead.contains_key(*owner));
             if victim.dead.is_empty() {
                 if !needed.contains(node) {
                     victim.claim.release(now, None);
@@ -162,8 +167,8 @@ impl Fencing {
                 if matches!(call, Call::Acquire { .. }) {
                     let missing = peers.get(node).filter(|peer| peer.missing).map(|peer| peer.member.clone());
                     let missing = missing.filter(|member| !self.settled.contains(member));
-                    let owners = mirror.owners().into_keys().filter(|owner| owner.node == *node);
-                    victim.asked = owners.chain(missing).collect();
+                    let owners = mirror.board.owners().map(|(owner, _)| owner).filter(|owner| owner.node == *node);
+                    victim.asked = owners.cloned().chain(missing).collect();
                 }
                 calls.push((node.clone(), ticket, call));
             }

@@ -57,13 +57,13 @@ impl Machine {
                     self.tell_lost(self.node.claim.name().as_str(), term, reason, out);
                 }
                 self.node.cancel(reason, out);
-                self.runner.stop_all(reason, out);
+                self.runner.stop_all(now, reason, out);
                 self.node.claim.stop_renewing();
             }
             Stage::Leaving => {
                 self.successor = self.standby_node();
                 self.stop_leading(now, trigger, reason, out);
-                self.runner.stop_all(reason, out);
+                self.runner.stop_all(now, reason, out);
                 self.patience_until = Some(now + self.config.timing.ttl() * PATIENCE);
             }
             Stage::Left => {
@@ -292,4 +292,4 @@ impl Machine {
 }
 
 /// For how many ttls work that was told to stop keeps its lease renewed. After that the lease lapses (law 8).
-const PATIENCE: u32 = 6;
+pub(super) const PATIENCE: u32 = 6;

@@ -1,53 +1,55 @@
-//! The node's copy of the jobs, and how fresh it is.
+//! The node's copy of the jobs, and how fresh it is: in full where they are its own, as the planner needs them where they are others'.
 
 use std::collections::BTreeMap;
 
 use crate::ids::{JobId, Member, Revision};
 use crate::job::{Changes, JobChange, JobRecord};
+use crate::plan::{Board, Standing};
 use crate::time::Time;
-
-/// A job as last read.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) record: JobRecord,
-    /// When this state of it was first read.
-    pub(super) read_at: Time,
-}
 
 /// The jobs as last read.
 #[derive(Debug, Clone)]
 pub(super) struct Mirror {
-    jobs: BTreeMap<JobId, Entry>,
+    me: Member,
+    /// All jobs, as a decision needs them.
+    pub(super) board: Board,
+    /// Those that are this node's.
+    own: BTreeMap<JobId, JobRecord>,
     /// What a feed that starts over has told so far. It counts as a whole or not at all: half of it would look like removals.
-    rebuilt: Option<BTreeMap<JobId, Entry>>,
+    rebuilt: Option<BTreeMap<JobId, (JobRecord, Time)>>,
+    /// Counts what was taken in.
+    version: u64,
     upto: Revision,
     began: Option<Time>,
     complete: Option<Time>,
 }
 
 impl Mirror {
-    pub(super) fn new() -> Self {
-        Self { jobs: BTreeMap::new(), rebuilt: None, upto: Revision::ZERO, began: None, complete: None }
-    }
-
-    pub(super) fn jobs(&self) -> impl Iterator<Item = &Entry> {
-        self.jobs.values()
-    }
-
-    /// Every member that owns a job, and when the latest of its jobs was read.
-    pub(super) fn owners(&self) -> BTreeMap<Member, Time> {
-        let mut owners = BTreeMap::new();
-        for Entry { record, read_at } in self.jobs.values() {
-            if let Some(owner) = &record.owner {
-                let known = owners.entry(owner.clone()).or_insert(*read_at);
-                *known = (*known).max(*read_at);
-            }
+    pub(super) fn new(me: Member) -> Self {
+        Self {
+            me,
+            board: Board::new(),
+            own: BTreeMap::new(),
+            rebuilt: None,
+            version: 0,
+            upto: Revision::ZERO,
+            began: None,
+            complete: None,
         }
-        owners
     }
 
-    pub(super) fn get(&self, job: &JobId) -> Option<&JobRecord> {
-        self.jobs.get(job).map(|entry| &entry.record)
+    /// The jobs that are this node's.
+    pub(super) fn own(&self) -> impl Iterator<Item = &JobRecord> {
+        self.own.values()
+    }
+
+    pub(super) fn get(&self, job: &JobId) -> Option<Standing> {
+        self.board.get(job)
+    }
+
+    /// Another number whenever something was taken in.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Where the next read continues. A read that begins now will count as sent at `now`.
@@ -63,26 +65,40 @@ impl Mirror {
 
     /// Takes in a stretch of the feed.
     pub(super) fn apply(&mut self, now: Time, changes: Changes) {
+        self.version += 1;
         if changes.reset {
             self.rebuilt = Some(BTreeMap::new());
         }
-        let jobs = self.rebuilt.as_mut().unwrap_or(&mut self.jobs);
         for change in changes.changes {
-            match change {
-                JobChange::Put(record) => {
-                    jobs.insert(record.spec.id().clone(), Entry { record, read_at: now });
+            match (&mut self.rebuilt, change) {
+                (Some(rebuilt), JobChange::Put(record)) => {
+                    rebuilt.insert(record.spec.id().clone(), (record, now));
                 }
-                JobChange::Removed { id, .. } => {
-                    jobs.remove(&id);
+                (Some(rebuilt), JobChange::Removed { id, .. }) => drop(rebuilt.remove(&id)),
+                (None, JobChange::Put(record)) => self.put(now, record),
+                (None, JobChange::Removed { id, .. }) => {
+                    self.own.remove(&id);
+                    self.board.remove(&id);
                 }
             }
         }
         self.upto = changes.upto;
         if !changes.more {
             if let Some(rebuilt) = self.rebuilt.take() {
-                self.jobs = rebuilt;
+                self.own.clear();
+                self.board.clear();
+                rebuilt.into_values().for_each(|(record, read_at)| self.put(read_at, record));
             }
             self.complete = self.began.take().or(self.complete);
+        }
+    }
+
+    fn put(&mut self, now: Time, record: JobRecord) {
+        self.board.put(now, &record);
+        if record.owner.as_ref() == Some(&self.me) {
+            self.own.insert(record.spec.id().clone(), record);
+        } else {
+            self.own.remove(record.spec.id());
         }
     }
 

@@ -9,9 +9,9 @@
 //! | `lifecycle` | what a stage begins and ends: the one user of the table |
 //! | `campaign` | whether and when to ask for the active lease |
 //! | `cadence` | when to beat and to read |
-//! | `runner` | the jobs of this node |
-//! | `steward`, `fencing`, `placement` | the duties of the active node |
-//! | `wishes` | what operators ask for |
+//! | `runner`, `watchdog` | the jobs of this node |
+//! | `steward`, `fencing`, `ground` | the duties of the active node; where jobs go is decided by [`plan`](crate::plan) |
+//! | `wishes`, `orders` | what operators ask for |
 //! | `peers`, `mirror`, `roster` | what is known of the others, the jobs, the order |
 
 mod cadence;
@@ -23,22 +23,26 @@ mod claim_tests;
 mod effect;
 mod event;
 mod fencing;
+mod ground;
 mod hooks;
 mod input;
 mod jitter;
 mod lifecycle;
 mod mirror;
+mod orders;
 mod peers;
-mod placement;
 mod reason;
 mod roster;
 mod runner;
+mod steer;
 mod steward;
 pub mod table;
 mod tenure;
+mod watchdog;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use effect::{Call, CallId, Effect, Finish};
 pub use event::{Event, EventKind};
@@ -52,6 +56,7 @@ use self::claim::Ticket;
 use self::hooks::Hooks;
 use self::jitter::Jitter;
 use self::mirror::Mirror;
+use self::orders::{Answered, OrderBook};
 use self::peers::Peers;
 use self::roster::Roster;
 use self::runner::Runner;
@@ -62,6 +67,7 @@ use crate::capacity::Capacity;
 use crate::detect::Detector;
 use crate::heartbeat::Role;
 use crate::ids::{LeaseName, Member, NodeId, Term};
+use crate::plan::{Ordered, Spread, Strategy};
 use crate::time::Time;
 use crate::timing::Timing;
 
@@ -80,6 +86,8 @@ pub struct Config {
     /// The order of takeover and placement until the cluster's [`Settings`](crate::control::Settings) say otherwise. Nodes it does not name come
     /// after those it does, by name.
     pub roster: Vec<NodeId>,
+    /// The strategies of placement it knows beside those that are built in.
+    pub strategies: Vec<Arc<dyn Strategy>>,
     /// What to tell the others about it.
     pub labels: BTreeMap<String, String>,
 }
@@ -88,7 +96,16 @@ impl Config {
     /// The defaults for this member: capacity 50, no roster, no labels.
     pub fn new(member: Member, timing: Timing) -> Self {
         let detector = Detector::Deadline;
-        Self { member, timing, detector, capacity: Capacity::default(), roster: Vec::new(), labels: BTreeMap::new() }
+        let strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ordered), Arc::new(Spread)];
+        Self {
+            member,
+            timing,
+            detector,
+            capacity: Capacity::default(),
+            roster: Vec::new(),
+            strategies,
+            labels: BTreeMap::new(),
+        }
     }
 }
 
@@ -107,6 +124,7 @@ enum Purpose {
     Assign,
     Incident(steward::Incident),
     Wish,
+    Orders,
 }
 
 /// The failover state machine of one node.
@@ -131,6 +149,7 @@ pub struct Machine {
     /// The failures this incarnation has told of, under whichever of its terms.
     told: BTreeSet<Member>,
     wishes: Wishes,
+    orders: OrderBook,
     /// To whom the active lease goes when it is given back.
     successor: Option<NodeId>,
     /// Until when work that is stopping may keep its leases renewed.
@@ -159,13 +178,14 @@ impl Machine {
             active: Tenure::new(LeaseName::active(), me.clone(), timing),
             cadence: Cadence::new(),
             peers: Peers::new(),
-            mirror: Mirror::new(),
+            mirror: Mirror::new(me.clone()),
             roster: Roster::new(config.roster.clone()),
-            runner: Runner::new(me),
+            runner: Runner::new(me, timing.ttl() * lifecycle::PATIENCE),
             hooks: Hooks::new(),
             steward: None,
             told: BTreeSet::new(),
             wishes: Wishes::new(),
+            orders: OrderBook::default(),
             successor: None,
             patience_until: None,
             maintenance: Switch::Off,
@@ -189,7 +209,7 @@ impl Machine {
             Input::Wake => {}
             Input::Outcome { id, outcome } => self.on_outcome(now, id, outcome, effects),
             Input::Hint(hint) => self.on_hint(now, &hint),
-            Input::Host(host) => self.on_host(host, effects),
+            Input::Host(host) => self.on_host(now, host, effects),
             Input::Command(Command::Leave) => self.fire(now, Trigger::LeaveAsked, effects),
             Input::Command(Command::Maintenance(switch)) => self.maintenance = switch,
         }
@@ -204,18 +224,21 @@ impl Machine {
         if self.stage.is_final() {
             return None;
         }
-        let fences_wait = self.fences_open() >= FENCES_AT_ONCE;
+        let fences_wait = self.fences_open() >= steer::FENCES_AT_ONCE;
         let recording = self.calls.is_open(|purpose| matches!(purpose, Purpose::Incident(_)));
-        let steward = self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait, recording));
+        let steward =
+            self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait, recording, self.roster.settings()));
         let reports = if self.calls.is_open(|p| *p == Purpose::Report) { None } else { self.runner.deadline() };
         let due = [
             self.node.claim.deadline(),
             self.active.claim.deadline(),
             self.reading_deadline(),
             reports,
+            self.runner.watch_deadline(),
             steward,
             self.patience_until,
             self.wishes.deadline().filter(|_| self.stage == Stage::Active),
+            self.orders.deadline().filter(|_| self.stage == Stage::Active),
             self.forget_at.filter(|_| self.stage == Stage::Leaving && self.may_forget()),
         ];
         due.into_iter().flatten().min()
@@ -246,6 +269,9 @@ impl Machine {
         }
         if let Some(steward) = &mut self.steward {
             steward.fencing.expire(now);
+        }
+        if self.runner.watch(now, out) {
+            self.fire(now, Trigger::JobStuck, out);
         }
         if self.patience_until.is_some_and(|until| now >= until) {
             self.patience_until = None;
@@ -286,7 +312,7 @@ impl Machine {
             }
             Purpose::Assign => {
                 let steward = self.steward.as_mut();
-                if steward.is_some_and(|s| s.on_assigned(now, &outcome, retry_at).is_err()) {
+                if steward.is_some_and(|s| s.on_assigned(now, &outcome, retry_at, out).is_err()) {
                     self.fire(now, Trigger::FencedOff, out);
                 }
             }
@@ -299,6 +325,11 @@ impl Machine {
                 }
             }
             Purpose::Wish => self.on_wish_written(now, &outcome, retry_at, out),
+            Purpose::Orders => match self.orders.on_answered(&outcome, retry_at) {
+                Answered::Written(over) => self.tell_orders(over, out),
+                Answered::ReadAgain => self.cadence.control.hint(now, self.config.timing.beat()),
+                Answered::FencedOff => self.fire(now, Trigger::FencedOff, out),
+            },
         }
     }
 
@@ -317,13 +348,13 @@ impl Machine {
         }
     }
 
-    fn on_host(&mut self, host: HostInput, out: &mut Vec<Effect>) {
+    fn on_host(&mut self, now: Time, host: HostInput, out: &mut Vec<Effect>) {
         match host {
             HostInput::Prepared => self.hooks.on_prepared(out),
             HostInput::Promoted => self.hooks.on_promoted(),
             HostInput::Demoted => self.hooks.on_demoted(),
-            HostInput::JobRunning { job, epoch } => self.runner.on_running(job, epoch, out),
-            HostInput::JobProgress { job, epoch, text } => self.runner.on_progress(job, epoch, text),
+            HostInput::JobRunning { job, epoch } => self.runner.on_running(now, job, epoch, out),
+            HostInput::JobProgress { job, epoch, text } => self.runner.on_progress(now, job, epoch, text),
             HostInput::JobEnded { job, epoch, end } => self.runner.on_ended(job, epoch, end, out),
         }
     }
@@ -345,7 +376,7 @@ impl Machine {
             self.call(now, Purpose::Active(ticket), call, out);
         }
         let may_begin = self.may_run_jobs() && self.node.claim.may_begin(now).is_some();
-        self.runner.reconcile(&self.mirror, may_begin, out);
+        self.runner.reconcile(now, &self.mirror, may_begin, out);
         if !self.calls.is_open(|p| *p == Purpose::Report)
             && let Some(call) = self.runner.poll(now)
         {
@@ -354,43 +385,4 @@ impl Machine {
         self.steer(now, out);
         self.read(now, out);
     }
-
-    fn fences_open(&self) -> usize {
-        self.calls.count(|purpose| matches!(purpose, Purpose::Fence(..)))
-    }
-
-    /// Does the active node's duties.
-    fn steer(&mut self, now: Time, out: &mut Vec<Effect>) {
-        self.grant_wish(now, out);
-        let own_capacity = self.may_place_here(now).then_some(self.config.capacity);
-        let fences_open = self.fences_open();
-        let Some(steward) = &mut self.steward else { return };
-        let mut calls = Vec::new();
-        if let Some(call) = steward.install(now) {
-            calls.push((Purpose::Assign, call));
-        }
-        if self.stage == Stage::Active {
-            let sight =
-                steward::Sight { now, mirror: &self.mirror, peers: &self.peers, roster: &self.roster, own_capacity };
-            if let Some(call) = steward.decide(&sight) {
-                calls.push((Purpose::Assign, call));
-            }
-            steward.appoint(&sight, out);
-            let free = FENCES_AT_ONCE.saturating_sub(fences_open);
-            for (node, ticket, call) in steward.fencing.poll(now, &self.mirror, &self.peers, free) {
-                calls.push((Purpose::Fence(node, ticket), call));
-            }
-            if !self.calls.is_open(|p| matches!(p, Purpose::Incident(_)))
-                && let Some((incident, call)) = steward.next_incident(now)
-            {
-                calls.push((Purpose::Incident(incident), call));
-            }
-        }
-        for (purpose, call) in calls {
-            self.call(now, purpose, call, out);
-        }
-    }
 }
-
-/// How many lost nodes' leases are asked for at the same time: the loss of a hundred nodes is no herd of calls (law 17).
-const FENCES_AT_ONCE: usize = 4;

@@ -17,6 +17,8 @@ pub(super) struct Peer {
     /// When the store received its last heartbeat, on the local clock. Estimated late rather than early.
     beaten_at: Time,
     pub(super) missing: bool,
+    /// Since when this node has seen it there without a break.
+    pub(super) since: Time,
     rhythm: Rhythm,
 }
 
@@ -32,9 +34,16 @@ impl Peer {
 pub(super) struct Peers {
     seen: BTreeMap<NodeId, Peer>,
     looked: Option<Time>,
+    /// When each node fell, by what this node has seen: every node watches, so that a new active one knows.
+    falls: BTreeMap<NodeId, Vec<Time>>,
+    /// Counts what a decision about places depends on.
+    version: u64,
     /// The claim to lead with the highest term seen so far, also when its heartbeat is gone.
     lead: Option<(Member, Lead)>,
 }
+
+/// How many of a node's falls are remembered.
+const MOST_FALLS: usize = 16;
 
 /// A node whose silence began or ended.
 pub(super) enum Sign {
@@ -44,7 +53,7 @@ pub(super) enum Sign {
 
 impl Peers {
     pub(super) fn new() -> Self {
-        Self { seen: BTreeMap::new(), looked: None, lead: None }
+        Self { seen: BTreeMap::new(), looked: None, falls: BTreeMap::new(), version: 0, lead: None }
     }
 
     pub(super) fn get(&self, node: &NodeId) -> Option<&Peer> {
@@ -65,6 +74,24 @@ impl Peers {
         self.lead.as_ref().map(|(member, lead)| (member, lead))
     }
 
+    /// Another number whenever something changed that a decision about places depends on.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How often the node fell within this time.
+    pub(super) fn falls(&self, node: &NodeId, now: Time, within: Duration) -> u32 {
+        let falls = self.falls.get(node).map_or(&[][..], Vec::as_slice);
+        u32::try_from(falls.iter().filter(|at| now.since(**at) <= within).count()).unwrap_or(u32::MAX)
+    }
+
+    fn fell(&mut self, now: Time, node: &NodeId) {
+        let falls = self.falls.entry(node.clone()).or_default();
+        falls.push(now);
+        let forgotten = falls.len().saturating_sub(MOST_FALLS);
+        falls.drain(..forgotten);
+    }
+
     /// Takes in a look. Missing is who was overdue when the store was asked: a silent store makes nobody missing.
     pub(super) fn look(&mut self, now: Time, sent: Time, sightings: Vec<Sighting>, timing: &Timing) -> Vec<Sign> {
         self.looked = Some(sent);
@@ -75,6 +102,21 @@ impl Peers {
             let same = before.as_ref().is_some_and(|peer| peer.member == heartbeat.member);
             let was_missing = before.as_ref().is_some_and(|peer| peer.missing);
             let missing = age >= timing.missing();
+            // It is new here, or it has just died: missing, or replaced by a later incarnation before that was noticed.
+            if before.is_some() && !was_missing && (missing || !same) {
+                self.fell(now, &heartbeat.member.node);
+            }
+            let unbroken = before.as_ref().filter(|_| same && !was_missing && !missing);
+            let since = unbroken.map_or(now, |peer| peer.since);
+            let alike = before.as_ref().is_some_and(|peer| {
+                let (then, new) = (&peer.news, &heartbeat.news);
+                let lead = |news: &News| news.lead.as_ref().map(|lead| lead.term);
+                same && was_missing == missing
+                    && (then.role == Role::Maintenance) == (new.role == Role::Maintenance)
+                    && (then.leaving, then.capacity, &then.labels, lead(then))
+                        == (new.leaving, new.capacity, &new.labels, lead(new))
+            });
+            self.version += u64::from(!alike);
             let mut rhythm = before.filter(|_| same).map(|peer| peer.rhythm).unwrap_or_default();
             rhythm.observe(heartbeat.seq, now - age);
             if missing && !(was_missing && same) {
@@ -89,9 +131,11 @@ impl Peers {
             }
             let node = heartbeat.member.node.clone();
             let beaten_at = now - age;
-            let peer = Peer { member: heartbeat.member, news: heartbeat.news, beaten_at, missing, rhythm };
+            let peer = Peer { member: heartbeat.member, news: heartbeat.news, beaten_at, missing, since, rhythm };
             self.seen.insert(node, peer);
         }
+        // Forgotten since the last look: they have left.
+        self.version += u64::from(!old.is_empty());
         signs
     }
 
@@ -99,11 +143,6 @@ impl Peers {
     /// the lease, so it is probably gone, whatever its age. A wrong suspicion costs a look.
     pub(super) fn is_outdated(&self, node: &NodeId, term: Term) -> bool {
         self.seen.get(node).and_then(|peer| peer.news.lead.as_ref()).is_some_and(|lead| lead.term < term)
-    }
-
-    /// Whether the node says that it takes no part: set so by its own host, which the cluster's settings do not tell.
-    pub(super) fn is_in_maintenance(&self, node: &NodeId) -> bool {
-        self.seen.get(node).is_some_and(|peer| !peer.missing && peer.news.role == Role::Maintenance)
     }
 
     /// When the next node that is not missing would become so if it were silent from now on.

@@ -55,11 +55,15 @@ reasons! {
     HostStarted => "the host says that it runs",
     HostCompleted => "the host says that it is done",
     HostFailed => "the host says that it broke",
+    Decided => "the active node decided it",
     Draining => "the job moves to another node as planned",
     Retiring => "the job was removed",
     MovedAway => "the job is another node's now",
     FromEarlierTerm => "the job was given to the node before it last lost its lease, so it is handed back unstarted",
     HostStopped => "the host stopped it by itself",
+    NoProgress => "it told no progress for longer than it promised",
+    WillNotStop => "it was told to stop and still runs",
+    CutInVain => "it was cut off and still runs, so the node lets its own lease lapse",
 
     // Others.
     HeartbeatOverdue => "its last heartbeat is too old by the store's clock",
@@ -75,6 +79,11 @@ reasons! {
     TargetUnfit => "that node is leaving or in maintenance",
     NoTarget => "no other node is fit to take over",
     TargetDidNotTake => "the node that was named did not take over in time, so another did",
+
+    JobUnknown => "there is no job of that name",
+    JobOver => "that job is done or is being removed",
+    NeverMoves => "that job's policy is to never fail over: it runs on its node or not at all",
+    StrategyUnknown => "no strategy of that name is known to this node",
 
     // The store.
     CallsFail => "no call to the store succeeded for a whole beat",

@@ -9,16 +9,29 @@ use crate::ids::{Member, NodeId};
 pub(super) struct Roster {
     own: Vec<NodeId>,
     settings: Settings,
+    version: u64,
 }
 
 impl Roster {
     pub(super) fn new(own: Vec<NodeId>) -> Self {
-        Self { own, settings: Settings::default() }
+        Self { own, settings: Settings::default(), version: 0 }
     }
 
     /// Follows the cluster's settings from now on.
     pub(super) fn follow(&mut self, settings: Settings) {
-        self.settings = settings;
+        if self.settings != settings {
+            self.settings = settings;
+            self.version += 1;
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Another number whenever the settings have changed.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether the cluster's settings want the node to take no part.
@@ -28,8 +41,12 @@ impl Roster {
 
     /// The place of a node that the roster names.
     fn place(&self, node: &NodeId) -> Option<usize> {
-        let order = if self.settings.roster.is_empty() { &self.own } else { &self.settings.roster };
-        order.iter().position(|named| named == node)
+        self.order().iter().position(|named| named == node)
+    }
+
+    /// The nodes that are named, in order.
+    pub(super) fn order(&self) -> &[NodeId] {
+        if self.settings.roster.is_empty() { &self.own } else { &self.settings.roster }
     }
 
     /// The fit members that could take over from, or beside, `me`, in order, without `me`. The `favourite` comes first among

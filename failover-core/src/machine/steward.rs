@@ -1,6 +1,6 @@
 //! The duties of the active node: its fence, lost nodes, placement, the standby.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,16 +8,19 @@ use super::effect::{Call, Effect};
 use super::event::{Event, EventKind};
 use super::fencing::Fencing;
 pub(super) use super::fencing::Incident;
+use super::ground::{Ground, View};
 use super::input::{Fault, Reply};
 use super::mirror::Mirror;
+use super::orders::OrderBook;
 use super::peers::Peers;
-use super::placement::{self, Ground, Place};
 use super::reason::Reason;
 use super::roster::Roster;
 use crate::capacity::Capacity;
-use crate::ids::{Incarnation, JobId, Member, NodeId, StateKey, Term};
-use crate::job::{Assigned, MAX_BATCH};
+use crate::control::Settings;
+use crate::ids::{Incarnation, Member, NodeId, StateKey, Term};
+use crate::job::{Assigned, MAX_BATCH, Step};
 use crate::lease::Lease;
+use crate::plan::Decision;
 use crate::record;
 use crate::state::{Expect, Written};
 use crate::time::Time;
@@ -34,7 +37,6 @@ enum Fence {
 /// What the active node decides from.
 pub(super) struct Sight<'a> {
     pub(super) now: Time,
-    pub(super) mirror: &'a Mirror,
     pub(super) peers: &'a Peers,
     pub(super) roster: &'a Roster,
     /// Its own capacity, if it may run jobs.
@@ -54,7 +56,9 @@ pub(super) struct Steward {
     /// Nothing is decided before the jobs have been read since then.
     read_since: Time,
     pub(super) fencing: Fencing,
-    bound: BTreeMap<JobId, Member>,
+    ground: Ground,
+    /// What the assign that is under way is about.
+    deciding: Vec<Decision>,
     standby: Option<Member>,
     vacate: Option<NodeId>,
     wake_at: Option<Time>,
@@ -71,7 +75,8 @@ impl Steward {
             assigning: false,
             retry_at: None,
             read_since: now,
-            bound: BTreeMap::new(),
+            ground: Ground::default(),
+            deciding: Vec::new(),
             standby: None,
             vacate: None,
             wake_at: None,
@@ -113,32 +118,47 @@ impl Steward {
     }
 
     /// The decisions that are due, once it [`is_ready`](Self::is_ready).
-    pub(super) fn decide(&mut self, sight: &Sight<'_>) -> Option<Call> {
-        self.fencing.review(sight.now, sight.mirror, sight.peers, self.read_since, self.lease.term);
+    pub(super) fn decide(&mut self, sight: &Sight<'_>, mirror: &mut Mirror, orders: &OrderBook) -> Option<Call> {
+        self.fencing.review(sight.now, mirror, sight.peers, self.read_since, self.lease.term);
         self.wake_at = None;
         let may_retry = self.may_retry(sight.now);
-        if self.assigning || !sight.mirror.covers(self.read_since) || !may_retry {
+        if self.assigning || !mirror.covers(self.read_since) || !may_retry {
             return None;
         }
-        let fencing = &self.fencing;
-        let ground = Ground {
-            now: sight.now,
-            mirror: sight.mirror,
-            places: self.places(sight),
-            is_dead: &|owner| fencing.is_dead(owner),
-            must_vacate: &|node| sight.roster.in_maintenance(node) || sight.peers.is_in_maintenance(node),
-            should_vacate: self.vacate.as_ref(),
-            backoff: self.timing.beat(),
-            most: MAX_BATCH,
-        };
-        let plan = placement::plan(ground, &mut self.bound);
+        self.look_around(sight, mirror);
+        let board = &mut mirror.board;
+        let (wanted, returning) = orders.wishes();
+        board.set_wanted(wanted);
+        board.set_returning(returning);
+        let plan = board.decide(sight.now, MAX_BATCH);
         self.wake_at = plan.wake_at;
-        if plan.moves.is_empty() {
+        if plan.decisions.is_empty() {
             self.vacate = None;
             return None;
         }
         self.assigning = true;
-        Some(Call::Assign { fence: self.lease.clone(), moves: plan.moves })
+        let moves = plan.decisions.iter().map(|decision| decision.mv.clone()).collect();
+        self.deciding = plan.decisions;
+        Some(Call::Assign { fence: self.lease.clone(), moves })
+    }
+
+    /// Brings what the planner knows of the nodes up to date.
+    fn look_around(&mut self, sight: &Sight<'_>, mirror: &mut Mirror) {
+        let dead = mirror.board.owners().map(|(owner, _)| owner).filter(|owner| self.fencing.is_dead(owner));
+        let dead = dead.cloned().collect();
+        let view = View {
+            now: sight.now,
+            me: &self.me,
+            term: self.lease.term,
+            own: sight.own_capacity,
+            peers: sight.peers,
+            roster: sight.roster,
+            fencing: &self.fencing,
+            standby: self.standby.as_ref(),
+            vacate: self.vacate.as_ref(),
+        };
+        self.ground.refresh(view, &self.timing, &mut mirror.board);
+        mirror.board.set_dead(dead);
     }
 
     /// The others that could be given something, in order.
@@ -150,27 +170,23 @@ impl Steward {
         fit
     }
 
-    /// Itself first, then the standby, then the roster.
-    fn places(&self, sight: &Sight<'_>) -> Vec<Place> {
-        let own = sight.own_capacity.map(|room| Place { member: self.me.clone(), room: i64::from(room.weight) });
-        let mut others = self.fit(sight);
-        others.sort_by_key(|member| Some(member) != self.standby.as_ref());
-        let room = |node: &NodeId| sight.peers.get(node).map_or(0, |peer| i64::from(peer.news.capacity.weight));
-        own.into_iter().chain(others.into_iter().map(|member| Place { room: room(&member.node), member })).collect()
-    }
-
     /// Takes in how an assign came out. `Err` means that another node is active.
     pub(super) fn on_assigned(
         &mut self,
         now: Time,
         outcome: &Result<Reply, Fault>,
         retry_at: Time,
+        out: &mut Vec<Effect>,
     ) -> Result<(), FencedOff> {
         self.assigning = false;
+        let decided = std::mem::take(&mut self.deciding);
         // Whatever came of it, the next decision is made on what the store says afterwards.
         self.read_since = now;
         match outcome {
-            Ok(Reply::Assigned(Assigned::Applied(_))) => (self.fence, self.retry_at) = (Fence::Installed, None),
+            Ok(Reply::Assigned(Assigned::Applied(_))) => {
+                (self.fence, self.retry_at) = (Fence::Installed, None);
+                out.extend(decided.into_iter().filter_map(moved).map(Effect::Tell));
+            }
             Ok(Reply::Assigned(Assigned::Fenced { .. })) => return Err(FencedOff),
             Ok(_) | Err(_) => {
                 let is_stale = matches!(outcome, Ok(Reply::Assigned(Assigned::Stale(_))));
@@ -266,8 +282,9 @@ impl Steward {
     }
 
     /// When it will have something to do by itself; as for [`Fencing::deadline`].
-    pub(super) fn deadline(&self, fences_wait: bool, recording: bool) -> Option<Time> {
-        [self.retry_at, self.wake_at, self.fencing.deadline(fences_wait, recording)].into_iter().flatten().min()
+    pub(super) fn deadline(&self, fences_wait: bool, recording: bool, settings: &Settings) -> Option<Time> {
+        let drains = self.ground.deadline(settings).filter(|_| !self.assigning);
+        [self.retry_at, self.wake_at, drains, self.fencing.deadline(fences_wait, recording)].into_iter().flatten().min()
     }
 }
 
@@ -280,6 +297,18 @@ struct Claimed {
     reason: String,
     fenced_by: NodeId,
     active_term: Term,
+}
+
+/// What is told of a decision that the store has taken.
+fn moved(Decision { mv, from, to, why, .. }: Decision) -> Option<Event> {
+    let node = to.clone().or(from.clone())?;
+    let way = match (from, to) {
+        (Some(from), Some(to)) => format!("from {from} to {to}: {why}"),
+        (Some(from), None) => format!("from {from}: {why}"),
+        (None, _) => why.to_string(),
+    };
+    let epoch = if mv.step == Step::Drain { mv.expect } else { mv.expect.next() };
+    Some(Event::new(EventKind::JobMoved, node, Reason::Decided).job(mv.job, epoch).detail(way))
 }
 
 /// A store has seen a higher term.

@@ -90,6 +90,8 @@ pub enum Trigger {
     NodeEnding,
     /// The store says that the node's own lease is lost.
     NodeLost,
+    /// A job still runs although it was told to stop and then cut off.
+    JobStuck,
     /// Nothing runs any more, neither jobs nor hooks.
     Quiet,
     /// Set to maintenance.
@@ -106,7 +108,7 @@ pub enum Trigger {
 
 impl Trigger {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Joined,
         Self::NameTaken,
         Self::Appointed,
@@ -120,6 +122,7 @@ impl Trigger {
         Self::Demoted,
         Self::NodeEnding,
         Self::NodeLost,
+        Self::JobStuck,
         Self::Quiet,
         Self::MaintenanceOn,
         Self::MaintenanceOff,
@@ -145,7 +148,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::Appointed | T::Dismissed | T::Elected | T::Promoted | T::StepDown | T::ActiveEnding | T::ActiveLost => {
                 return None;
             }
-            T::FencedOff | T::Demoted | T::NodeEnding | T::NodeLost | T::Quiet => return None,
+            T::FencedOff | T::Demoted | T::NodeEnding | T::NodeLost | T::JobStuck | T::Quiet => return None,
             T::MaintenanceOn | T::MaintenanceOff | T::Gone => return None,
         },
         S::Inactive => match trigger {
@@ -154,6 +157,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::MaintenanceOn => (S::Maintenance, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Dismissed | T::Promoted | T::StepDown | T::ActiveEnding => return None,
@@ -165,6 +169,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::MaintenanceOn => (S::Maintenance, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Promoted | T::StepDown | T::ActiveEnding => return None,
@@ -179,6 +184,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::MaintenanceOn => (S::Demoting, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected => return None,
@@ -192,6 +198,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::MaintenanceOn => (S::Demoting, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
@@ -201,6 +208,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::Demoted => (S::Inactive, Why::HostDemoted),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
@@ -211,6 +219,7 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::MaintenanceOff => (S::Inactive, Why::MaintenanceOff),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
@@ -223,21 +232,21 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
-            T::NodeEnding | T::NodeLost | T::MaintenanceOn | T::MaintenanceOff | T::Gone => return None,
+            T::NodeEnding | T::NodeLost | T::JobStuck | T::MaintenanceOn | T::MaintenanceOff | T::Gone => return None,
         },
         S::Leaving => match trigger {
             T::Gone => (S::Left, Why::LeftInOrder),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
-            T::NodeEnding | T::NodeLost | T::Quiet => return None,
+            T::NodeEnding | T::NodeLost | T::JobStuck | T::Quiet => return None,
             T::MaintenanceOn | T::MaintenanceOff | T::LeaveAsked => return None,
         },
         S::Condemned => match trigger {
             T::Quiet => (S::Refused, Why::StoppedForGood),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
-            T::NodeEnding | T::NodeLost | T::MaintenanceOn | T::MaintenanceOff => return None,
+            T::NodeEnding | T::NodeLost | T::JobStuck | T::MaintenanceOn | T::MaintenanceOff => return None,
             T::LeaveAsked | T::Gone | T::StoreChanged => return None,
         },
         S::Left | S::Refused => return None,

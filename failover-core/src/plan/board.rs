@@ -157,7 +157,18 @@ impl Board {
             retiring: job.retiring,
             course: job.course.clone(),
             weight: job.weight,
+            failover: job.policy.failover,
         })
+    }
+
+    /// The jobs that run away from this node, and that an operator's failback would return to it.
+    pub fn away_from(&self, node: &NodeId) -> Vec<JobId> {
+        let away = |job: &&Job| {
+            job.course.home.as_ref() == Some(node)
+                && job.owner.as_ref().is_some_and(|owner| owner.node != *node)
+                && job.policy.failback.unwrap_or(self.rules.failback) != Failback::Never
+        };
+        self.jobs.values().filter(away).map(|job| job.id.clone()).collect()
     }
 
     /// Every member that owns a job, and when one of its jobs was last put. Costs nothing per job.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::place::Shut;
 use crate::capacity::Capacity;
 use crate::ids::{Epoch, JobId, Member, NodeId};
-use crate::job::{Course, Phase};
+use crate::job::{Course, FailoverPolicy, Phase};
 use crate::time::Time;
 
 /// What the board knows of a job.
@@ -24,6 +24,8 @@ pub struct Standing {
     pub course: Course,
     /// How much of a node's capacity it takes.
     pub weight: u32,
+    /// What becomes of it when its node is lost.
+    pub failover: FailoverPolicy,
 }
 
 /// Where a job stands, in the planner's eyes.

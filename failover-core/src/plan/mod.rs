@@ -6,6 +6,7 @@
 
 mod board;
 mod explain;
+mod ground;
 mod place;
 mod strategy;
 mod why;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use board::Board;
 pub use explain::{Explanation, Standing, State, Verdict};
+pub use ground::{Sight, places};
 pub use place::{Exit, Gate, Place, Shut};
 pub use strategy::{Candidate, Demand, Ordered, Spread, Strategy};
 pub use why::Why;

@@ -119,6 +119,10 @@ impl Observer {
                             Step::Drain => self.count(Count::Drains),
                             Step::Place { .. } => {}
                         }
+                        let home = wanted.course.home.as_ref();
+                        if wanted.step == Step::Drain && home.is_some() && home == wanted.course.target.as_ref() {
+                            self.count(Count::Returns);
+                        }
                     }
                 }
                 _ => {}
@@ -141,7 +145,13 @@ impl Observer {
         match event.kind {
             EventKind::JobStopped => self.count(Count::JobsStopped),
             EventKind::JobCompleted => self.count(Count::JobsCompleted),
-            EventKind::JobFailed => self.count(Count::JobsFailed),
+            EventKind::JobFailed => {
+                self.count(Count::JobsFailed);
+                if event.reason == Reason::NoProgress {
+                    self.count(Count::Hung);
+                }
+            }
+            EventKind::OrderDone => self.count(Count::OrdersDone),
             EventKind::SwitchoverDone => self.count(Count::Switchovers),
             EventKind::SwitchoverRefused => self.count(Count::SwitchoversRefused),
             EventKind::StandbyAppointed => self.count(Count::Appointments),

@@ -1,8 +1,8 @@
 //! What a simulation is made of: the cluster, its hosts, and what befalls it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::control::{Errand, Settings};
 use crate::ids::NodeId;
 use crate::job::JobSpec;
 use crate::machine::Command;
@@ -55,6 +55,9 @@ pub(super) enum JobFate {
     Completes(Duration),
     /// Breaks after this time, while faults last.
     Breaks(Duration),
+    /// Tells no more progress after this time and pays no heed to anything but being cut off. Not any more once the faults have
+    /// ended, but then a run that hangs already has to be found out.
+    Hangs(Duration),
 }
 
 /// How long the hooks take.
@@ -86,10 +89,9 @@ pub(super) enum Act {
     Submit(usize),
     Remove(usize),
     Switchover(Option<NodeId>),
-    Settings {
-        roster: Vec<NodeId>,
-        maintenance: BTreeSet<NodeId>,
-    },
+    Settings(Box<Settings>),
+    /// What an operator asks for once.
+    Order(Errand),
     Command(Target, Command),
 }
 

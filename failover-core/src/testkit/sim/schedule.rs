@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use super::plan::{Act, Hints, HookPlan, JobFate, JobPlan, NodePlan, Setup, Target, Weather};
 use super::rng::Rng;
-use crate::ids::{JobId, NodeId};
-use crate::job::JobSpec;
+use crate::control::{Drain, Errand, Overdue, Settings, StrategyName};
+use crate::ids::{GroupName, JobId, NodeId};
+use crate::job::{Failback, FailoverPolicy, JobPolicy, JobSpec};
 use crate::machine::{Command, Switch};
 use crate::timing::Timing;
 
@@ -27,10 +28,11 @@ impl Schedule {
         let mut rng = Rng::new(seed);
         let rng = &mut rng;
         let heals = rng.millis(5_000, 18_000);
+        let nodes = nodes(rng);
         let setup = Setup {
             timing: Timing::default(),
-            nodes: nodes(rng),
-            jobs: jobs(rng),
+            jobs: jobs(rng, &nodes),
+            nodes,
             latency: (Duration::from_millis(1), rng.millis(2, 40)),
             lateness: if rng.percent(50) { Duration::ZERO } else { rng.millis(0, 5) },
             hints: hints(rng),
@@ -88,17 +90,21 @@ fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
     NODES.iter().take(count).enumerate().map(plan).collect()
 }
 
-fn jobs(rng: &mut Rng) -> Vec<JobPlan> {
+fn jobs(rng: &mut Rng, nodes: &[NodePlan]) -> Vec<JobPlan> {
     let count = rng.below(7);
     let plan = |i: u64| {
         let id = JobId::new(format!("job-{i}")).unwrap_or_else(|e| unreachable!("{e}"));
         let weight = if rng.percent(75) { 1 } else { 1 + u32::try_from(rng.below(4)).unwrap_or(0) };
         let spec = JobSpec::new(id, "").and_then(|spec| spec.with_weight(weight));
+        let policy = if rng.percent(60) { JobPolicy::default() } else { policy(rng, nodes) };
+        let promises = policy.progress.is_some();
+        let spec = spec.and_then(|spec| spec.with_policy(policy));
         JobPlan {
             spec: spec.unwrap_or_else(|e| unreachable!("{e}")),
             starting: if rng.percent(70) { rng.millis(0, 50) } else { rng.millis(0, 3_000) },
             stopping: if rng.percent(70) { rng.millis(0, 300) } else { rng.millis(0, 4_000) },
             end: match rng.below(10) {
+                _ if promises && rng.percent(50) => JobFate::Hangs(rng.millis(10, 9_000)),
                 0 => JobFate::Completes(rng.millis(100, 12_000)),
                 1 => JobFate::Breaks(rng.millis(10, 8_000)),
                 _ => JobFate::Never,
@@ -107,6 +113,58 @@ fn jobs(rng: &mut Rng) -> Vec<JobPlan> {
         }
     };
     (0..count).map(plan).collect()
+}
+
+/// Where a job may run and what becomes of it, when it is not as most are.
+fn policy(rng: &mut Rng, nodes: &[NodePlan]) -> JobPolicy {
+    let mut policy = JobPolicy::default();
+    policy.priority = i32::try_from(rng.below(3)).unwrap_or(0) - 1;
+    match rng.below(6) {
+        0 => {
+            let mut pins: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
+            rng.shuffle(&mut pins);
+            pins.truncate(1 + rng.index(2));
+            policy.pins = pins;
+        }
+        1 => policy.failover = FailoverPolicy::Manual,
+        2 => policy.failover = FailoverPolicy::Never,
+        3 => policy.retries = Some(u32::try_from(rng.below(3)).unwrap_or(0)),
+        4 => policy.failback = Some(Failback::Automatic { stable_for: rng.millis(500, 6_000) }),
+        _ => policy.apart = GroupName::new("apart").ok(),
+    }
+    if rng.percent(40) {
+        policy.progress = Some(rng.millis(400, 3_000));
+    }
+    policy
+}
+
+fn settings(rng: &mut Rng, nodes: &[NodePlan], roster: Vec<NodeId>, maintenance: BTreeSet<NodeId>) -> Settings {
+    let mut settings = Settings { roster, maintenance, ..Settings::default() };
+    let node = nodes[rng.index(nodes.len())].id.clone();
+    match rng.below(8) {
+        0 => drop(settings.cordoned.insert(node)),
+        1 | 2 => {
+            let then = if rng.percent(50) { Overdue::Abort } else { Overdue::Force };
+            let mut drain = Drain::new(rng.millis(100, 6_000), then);
+            drain.at_once = rng.percent(30);
+            // Two drains of the same schedule are told apart, and the same schedule is the same for ever.
+            drain.id = rng.below(1_000_000).to_string();
+            settings.drains.insert(node, drain);
+        }
+        3 => settings.failback = Failback::Automatic { stable_for: rng.millis(200, 5_000) },
+        4 => settings.strategy = StrategyName("spread".into()),
+        _ => {}
+    }
+    settings
+}
+
+fn errand(rng: &mut Rng, nodes: &[NodePlan]) -> Errand {
+    let node = nodes[rng.index(nodes.len())].id.clone();
+    if rng.percent(50) {
+        return Errand::Failback { node };
+    }
+    let job = JobId::new(format!("job-{}", rng.below(6))).unwrap_or_else(|e| unreachable!("{e}"));
+    Errand::Move { job, to: node }
 }
 
 fn hook(rng: &mut Rng) -> Duration {
@@ -173,10 +231,11 @@ fn act(rng: &mut Rng, nodes: &[NodePlan], heals: Duration) -> Act {
             if rng.percent(50) {
                 maintenance.insert(nodes[rng.index(nodes.len())].id.clone());
             }
-            Act::Settings { roster, maintenance }
+            Act::Settings(Box::new(settings(rng, nodes, roster, maintenance)))
         }
-        89..93 => Act::Command(target(rng, nodes), Command::Maintenance(Switch::On)),
-        93..96 => Act::Command(Target::Node(rng.index(nodes.len())), Command::Maintenance(Switch::Off)),
+        89..92 => Act::Command(target(rng, nodes), Command::Maintenance(Switch::On)),
+        92..94 => Act::Order(errand(rng, nodes)),
+        94..96 => Act::Command(Target::Node(rng.index(nodes.len())), Command::Maintenance(Switch::Off)),
         _ => Act::Command(target(rng, nodes), Command::Leave),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, Happening};
-use crate::control::{self, Settings, SwitchPhase, Switchover};
+use crate::control::{self, Errand, Order, Orders, Settings, SwitchPhase, Switchover};
 use crate::ids::{NodeId, StateKey};
 use crate::machine::{Command, Hint, Input, Switch};
 use crate::record;
@@ -64,12 +64,18 @@ impl Engine {
                 self.hint_operator(&Hint::Jobs);
             }
             Act::Switchover(to) => self.switchover(to),
-            Act::Settings { roster, maintenance } => {
-                self.maintenance.clone_from(&maintenance);
-                self.observer.count(if maintenance.is_empty() { Count::RosterChanges } else { Count::Maintenances });
-                self.write(&control::settings_key(), &Settings { roster, maintenance, ..Settings::default() });
+            Act::Settings(settings) => {
+                self.maintenance.clone_from(&settings.maintenance);
+                let Settings { maintenance, cordoned, drains, .. } = &*settings;
+                self.observer.count(match (maintenance.is_empty(), cordoned.is_empty() && drains.is_empty()) {
+                    (false, _) => Count::Maintenances,
+                    (true, false) => Count::Emptied,
+                    (true, true) => Count::RosterChanges,
+                });
+                self.write(&control::settings_key(), &*settings);
                 (0..self.nodes.len()).for_each(|node| self.park(node));
             }
+            Act::Order(errand) => self.order(errand),
             Act::Command(target, command) => {
                 let Some(node) = self.resolve(target) else { return };
                 self.command(node, command);
@@ -133,6 +139,17 @@ impl Engine {
         let id = format!("wish-{}", self.wishes);
         let wish = Switchover { id, to, phase: SwitchPhase::Requested, from: None, term: None, reason: None };
         self.write(&control::switchover_key(), &wish);
+    }
+
+    /// Adds an order to those that are there, as `Admin` does.
+    fn order(&mut self, errand: Errand) {
+        self.observer.count(Count::Orders);
+        let key = control::orders_key();
+        let there = self.scene.world.get(&key);
+        let there = there.and_then(|document| record::decode("get", "orders", &document.value).ok());
+        let mut orders: Orders = there.unwrap_or_default();
+        orders.orders.insert(format!("order-{:04}", orders.orders.len()), Order::new(errand));
+        self.write(&key, &orders);
     }
 
     fn write<T: serde::Serialize>(&mut self, key: &StateKey, document: &T) {

@@ -18,6 +18,8 @@ pub(super) struct Run {
     stopping: bool,
     /// Was told to stop and pays no heed.
     pub(super) deaf: bool,
+    /// Does nothing any more.
+    hanging: bool,
 }
 
 impl Engine {
@@ -55,6 +57,7 @@ impl Engine {
             }
             Effect::Start { job } => self.begin(node, &job),
             Effect::Stop { job, epoch, .. } => self.stop(node, &job, epoch),
+            Effect::Cut { job, epoch } => self.cut_off(node, job, epoch),
             Effect::Finish(finish) => {
                 if let Some(process) = self.nodes[node].process.as_mut() {
                     process.finished = Some(finish);
@@ -87,6 +90,7 @@ impl Engine {
             | Effect::Prepare
             | Effect::Demote
             | Effect::Stop { .. }
+            | Effect::Cut { .. }
             | Effect::Tell(_)
             | Effect::Finish(_) => {}
         }
@@ -100,11 +104,14 @@ impl Engine {
         let Some(plan) = self.setup.jobs.iter().position(|plan| plan.spec.id() == job.spec.id()) else { return };
         let (id, epoch) = (job.spec.id().clone(), job.epoch);
         if let Some(process) = self.nodes[node].process.as_mut() {
-            process.runs.insert((id.clone(), epoch), Run { plan, stopping: false, deaf: false });
+            process.runs.insert((id.clone(), epoch), Run { plan, stopping: false, deaf: false, hanging: false });
         }
         self.observer.count(Count::Starts);
         let (starting, end) = (self.setup.jobs[plan].starting, self.setup.jobs[plan].end);
         self.host(starting, node, HostStep::Running { job: id.clone(), epoch });
+        if let Some(promise) = job.spec.policy().progress {
+            self.host(promise / 3, node, HostStep::Progress { job: id.clone(), epoch });
+        }
         match end {
             JobFate::Never => {}
             JobFate::Completes(after) => {
@@ -114,6 +121,7 @@ impl Engine {
                 let end = JobEnd::Failed("it broke".into());
                 self.host(after, node, HostStep::Ends { job: id, epoch, end });
             }
+            JobFate::Hangs(after) => self.host(after, node, HostStep::Hangs { job: id, epoch }),
         }
     }
 
@@ -121,6 +129,9 @@ impl Engine {
         let healed = self.scene.healed.is_some();
         let Some(process) = self.nodes[node].process.as_mut() else { return };
         let Some(run) = process.runs.get_mut(&(job.clone(), epoch)).filter(|run| !run.stopping) else { return };
+        if run.hanging {
+            return;
+        }
         let plan = &self.setup.jobs[run.plan];
         if plan.stubborn && !healed {
             run.deaf = true;
@@ -139,6 +150,13 @@ impl Engine {
                 self.stop(node, &job, epoch);
             }
         }
+    }
+
+    /// One run is cut off where it stands.
+    fn cut_off(&mut self, node: usize, job: JobId, epoch: Epoch) {
+        self.observer.count(Count::Cuts);
+        let after = self.rng.between(Duration::ZERO, Duration::from_millis(3));
+        self.host(after, node, HostStep::Ends { job, epoch, end: JobEnd::Stopped });
     }
 
     /// The node's right is over: nothing may run any more, whatever it is doing.
@@ -173,8 +191,26 @@ impl Engine {
                     self.tell(node, HostInput::JobRunning { job, epoch });
                 }
             }
+            HostStep::Progress { job, epoch } => self.progress(node, job, epoch),
+            HostStep::Hangs { job, epoch } => {
+                let healed = self.scene.healed.is_some();
+                let process = self.nodes[node].process.as_mut();
+                if let Some(run) = process.and_then(|p| p.runs.get_mut(&(job, epoch))).filter(|_| !healed) {
+                    run.hanging = true;
+                }
+            }
             HostStep::Ends { job, epoch, end } => self.ends(node, job, epoch, end),
         }
+    }
+
+    /// The run tells how far it has come, and will again, three times within its promise.
+    fn progress(&mut self, node: usize, job: JobId, epoch: Epoch) {
+        let process = self.nodes[node].process.as_ref();
+        let run = process.and_then(|p| p.runs.get(&(job.clone(), epoch))).filter(|run| !run.hanging);
+        let Some(promise) = run.and_then(|run| self.setup.jobs[run.plan].spec.policy().progress) else { return };
+        let text = format!("at {:?}", self.scene.now);
+        self.tell(node, HostInput::JobProgress { job: job.clone(), epoch, text });
+        self.host(promise / 3, node, HostStep::Progress { job, epoch });
     }
 
     fn ends(&mut self, node: usize, job: JobId, epoch: Epoch, end: JobEnd) {

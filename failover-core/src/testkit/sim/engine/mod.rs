@@ -45,6 +45,8 @@ enum HostStep {
     Promoted,
     Demoted,
     Running { job: JobId, epoch: Epoch },
+    Progress { job: JobId, epoch: Epoch },
+    Hangs { job: JobId, epoch: Epoch },
     Ends { job: JobId, epoch: Epoch, end: JobEnd },
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Script, show};
 use crate::ids::{JobId, LeaseName, NodeId};
-use crate::job::JobSpec;
+use crate::job::{JobPolicy, JobSpec};
 use crate::machine::{Command, Effect, Switch};
 use crate::testkit::sim::engine::{DAWN, Engine, Fate, Rule};
 use crate::testkit::sim::plan::{Act, JobFate, JobPlan, Target, Weather};
@@ -81,11 +81,16 @@ impl Script {
     fn submit(&mut self, name: &str, options: &[&str]) -> Result<(), String> {
         let id = JobId::new(name).map_err(|e| e.to_string())?;
         let weight = option(options, "weight")?.map_or(Ok(1), |n| n.parse().map_err(|e| format!("{n}: {e}")))?;
-        let spec = JobSpec::new(id, "").and_then(|spec| spec.with_weight(weight)).map_err(|e| e.to_string())?;
+        let spec = JobSpec::new(id, "").and_then(|spec| spec.with_weight(weight));
+        let mut policy = JobPolicy::default();
+        policy.progress = option(options, "progress")?.map(duration).transpose()?;
+        let spec = spec.and_then(|spec| spec.with_policy(policy)).map_err(|e| e.to_string())?;
         let time = |key: &str, default: u64| option(options, key)?.map_or(Ok(Duration::from_millis(default)), duration);
         let end = match option(options, "completes")? {
             Some(after) => JobFate::Completes(duration(after)?),
-            None => JobFate::Never,
+            None => {
+                option(options, "hangs")?.map_or(Ok(JobFate::Never), |after| duration(after).map(JobFate::Hangs))?
+            }
         };
         let stubborn = options.contains(&"stubborn");
         let plan = JobPlan { spec, starting: time("start", 10)?, stopping: time("stop", 10)?, end, stubborn };
@@ -189,7 +194,7 @@ fn option<'a>(options: &[&'a str], key: &str) -> Result<Option<&'a str>, String>
     for word in options {
         match word.split_once('=') {
             Some((name, value)) if name == key => found = Some(value),
-            Some(("weight" | "start" | "stop" | "completes" | "capacity", _)) => {}
+            Some(("weight" | "start" | "stop" | "completes" | "hangs" | "progress" | "capacity", _)) => {}
             None if *word == "stubborn" => {}
             _ => return Err(format!("`{word}` is no option")),
         }

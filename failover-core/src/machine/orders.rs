@@ -1,0 +1,146 @@
+//! What operators ask for once: moves of jobs and failbacks of nodes, carried out by whoever is active.
+//!
+//! The document says what is asked; the jobs' records say how far it has come. So an order survives the node that began it: a later
+//! active node reads both and goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::effect::Call;
+use super::input::{Fault, Reply};
+use super::mirror::Mirror;
+use super::reason::Reason;
+use crate::control::{self, Errand, Order, OrderPhase, Orders};
+use crate::ids::{JobId, NodeId, Version};
+use crate::job::{FailoverPolicy, Phase};
+use crate::lease::Lease;
+use crate::record;
+use crate::state::{Expect, Written};
+use crate::time::Time;
+
+/// The orders as last read, and what is being written about them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OrderBook {
+    known: Option<(Version, Orders)>,
+    writing: Option<Orders>,
+    retry_at: Option<Time>,
+}
+
+/// How the answer to orders was taken.
+pub(super) enum Answered {
+    /// It stands, and these orders are over by it.
+    Written(Vec<Order>),
+    /// Somebody else wrote meanwhile, or nobody knows: read again.
+    ReadAgain,
+    /// Another node is active.
+    FencedOff,
+}
+
+impl OrderBook {
+    pub(super) fn read(&mut self, version: Version, orders: Orders) {
+        if self.known.as_ref().is_none_or(|(known, _)| version > *known) {
+            self.known = Some((version, orders));
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.retry_at
+    }
+
+    /// What the planner has to know: where jobs are to go, and where they are to return to.
+    pub(super) fn wishes(&self) -> (BTreeMap<JobId, NodeId>, BTreeSet<NodeId>) {
+        let (mut wanted, mut returning) = (BTreeMap::new(), BTreeSet::new());
+        let open = self.known.iter().flat_map(|(_, orders)| orders.open());
+        for (_, order) in open.filter(|(_, order)| order.phase == OrderPhase::Started) {
+            match &order.what {
+                Errand::Move { job, to } => drop(wanted.insert(job.clone(), to.clone())),
+                Errand::Failback { node } => drop(returning.insert(node.clone())),
+            }
+        }
+        (wanted, returning)
+    }
+
+    /// The call that answers orders, if there is something to say: which begin, which are done, which will not happen.
+    pub(super) fn answer(&mut self, now: Time, mirror: &Mirror, lease: &Lease) -> Option<Call> {
+        if self.writing.is_some() || self.retry_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.retry_at = None;
+        let (version, orders) = self.known.as_ref()?;
+        let mut next = orders.clone();
+        for order in next.orders.values_mut().filter(|order| !order.phase.is_over()) {
+            let (phase, reason) = match &order.what {
+                Errand::Move { job, to } => move_phase(order.phase, mirror, job, to),
+                Errand::Failback { node } => failback_phase(mirror, node),
+            };
+            (order.phase, order.reason) = (phase, reason);
+        }
+        if next == *orders {
+            return None;
+        }
+        let value = record::encode("control", &next).ok()?.into_bytes();
+        let expect = Expect::Version(*version);
+        self.writing = Some(next);
+        Some(Call::Put { key: control::orders_key(), value, expect, fence: lease.clone() })
+    }
+
+    /// Takes in whether that was written.
+    pub(super) fn on_answered(&mut self, outcome: &Result<Reply, Fault>, retry_at: Time) -> Answered {
+        let Some(written) = self.writing.take() else { return Answered::Written(Vec::new()) };
+        match outcome {
+            Ok(Reply::Written(Written::Written(version))) => {
+                let before = self.known.as_ref().map(|(_, known)| known.clone()).unwrap_or_default();
+                let mut over: Vec<Order> =
+                    before.open().filter_map(|(name, _)| written.orders.get(name)).cloned().collect();
+                over.retain(|order| order.phase.is_over());
+                self.read(*version, written);
+                Answered::Written(over)
+            }
+            Ok(Reply::Written(Written::Fenced { .. })) => Answered::FencedOff,
+            Ok(_) => {
+                self.known = None;
+                Answered::ReadAgain
+            }
+            Err(_) => {
+                self.known = None;
+                self.retry_at = Some(retry_at);
+                Answered::ReadAgain
+            }
+        }
+    }
+}
+
+fn move_phase(phase: OrderPhase, mirror: &Mirror, job: &JobId, to: &NodeId) -> (OrderPhase, Option<String>) {
+    let refused = |reason: String| (OrderPhase::Refused, Some(reason));
+    let Some(there) = mirror.get(job) else { return refused(Reason::JobUnknown.to_string()) };
+    if there.retiring || there.phase == Phase::Completed {
+        return refused(Reason::JobOver.to_string());
+    }
+    if there.owner.as_ref().is_some_and(|owner| owner.node == *to) {
+        return (OrderPhase::Done, None);
+    }
+    if phase == OrderPhase::Started {
+        return (phase, None);
+    }
+    if there.failover == FailoverPolicy::Never {
+        return refused(Reason::NeverMoves.to_string());
+    }
+    match mirror.board.blocked(job, to) {
+        Some(verdict) => refused(verdict.to_string()),
+        None => (OrderPhase::Started, None),
+    }
+}
+
+/// Done when nothing is left that could return.
+fn failback_phase(mirror: &Mirror, node: &NodeId) -> (OrderPhase, Option<String>) {
+    let (mut stay, mut why) = (0_usize, None);
+    for job in mirror.board.away_from(node) {
+        match mirror.board.blocked(&job, node) {
+            None => return (OrderPhase::Started, None),
+            Some(verdict) => {
+                stay += 1;
+                why.get_or_insert_with(|| format!("{job}: {verdict}"));
+            }
+        }
+    }
+    (OrderPhase::Done, why.map(|why| format!("{stay} stay where they are; {why}")))
+}

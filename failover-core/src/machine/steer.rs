@@ -1,0 +1,70 @@
+//! The active node's duties, one after the other: its fence, what it decides, whom it appoints, who is lost, what operators asked for.
+
+use super::effect::Effect;
+use super::event::{Event, EventKind};
+use super::reason::Reason;
+use super::steward::Sight;
+use super::table::Stage;
+use super::{Machine, Purpose};
+use crate::control::{Errand, Order, OrderPhase};
+use crate::time::Time;
+
+/// How many lost nodes' leases are asked for at the same time: the loss of a hundred nodes is no herd of calls (law 17).
+pub(super) const FENCES_AT_ONCE: usize = 4;
+
+impl Machine {
+    pub(super) fn fences_open(&self) -> usize {
+        self.calls.count(|purpose| matches!(purpose, Purpose::Fence(..)))
+    }
+
+    /// Tells of orders that are done or will not happen.
+    pub(super) fn tell_orders(&self, over: Vec<Order>, out: &mut Vec<Effect>) {
+        for order in over {
+            let kind = if order.phase == OrderPhase::Done { EventKind::OrderDone } else { EventKind::OrderRefused };
+            let event = Event::new(kind, self.config.member.node.clone(), Reason::OperatorAsked);
+            let what = match &order.what {
+                Errand::Move { job, to } => format!("move {job} to {to}"),
+                Errand::Failback { node } => format!("failback {node}"),
+            };
+            let detail = order.reason.map_or(what.clone(), |reason| format!("{what}: {reason}"));
+            out.push(Effect::Tell(event.detail(detail)));
+        }
+    }
+
+    /// Does the active node's duties.
+    pub(super) fn steer(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.grant_wish(now, out);
+        let own_capacity = self.may_place_here(now).then_some(self.config.capacity);
+        let fences_open = self.fences_open();
+        let Some(steward) = &mut self.steward else { return };
+        let mut calls = Vec::new();
+        if let Some(call) = steward.install(now) {
+            calls.push((Purpose::Assign, call));
+        }
+        if self.stage == Stage::Active {
+            let sight = Sight { now, peers: &self.peers, roster: &self.roster, own_capacity };
+            if let Some(call) = steward.decide(&sight, &mut self.mirror, &self.orders) {
+                calls.push((Purpose::Assign, call));
+            }
+            steward.appoint(&sight, out);
+            let free = FENCES_AT_ONCE.saturating_sub(fences_open);
+            for (node, ticket, call) in steward.fencing.poll(now, &self.mirror, &self.peers, free) {
+                calls.push((Purpose::Fence(node, ticket), call));
+            }
+            if !self.calls.is_open(|p| matches!(p, Purpose::Incident(_)))
+                && let Some((incident, call)) = steward.next_incident(now)
+            {
+                calls.push((Purpose::Incident(incident), call));
+            }
+            // Only of what was read after the fence: an earlier copy of the jobs may not know what an order has done already.
+            if steward.is_ready(&self.mirror)
+                && let Some(call) = self.orders.answer(now, &self.mirror, steward.lease())
+            {
+                calls.push((Purpose::Orders, call));
+            }
+        }
+        for (purpose, call) in calls {
+            self.call(now, purpose, call, out);
+        }
+    }
+}

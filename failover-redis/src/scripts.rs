@@ -88,6 +88,7 @@ scripts! {
     current = " flags=allow-oom" ["lease", "current"] [Meta, Leases] Pulse Read;
     raise_floor = " flags=allow-oom" ["raise_floor"] [Meta] Durable Repeatable;
     submit = "" ["job", "submit"] [Meta, Jobs, Specs, Feed, Graves, Epochs, Fences] Durable Once;
+    revise = "" ["job", "revise"] [Meta, Jobs, Specs, Feed, Graves, Epochs, Fences] Durable Once;
     remove = " flags=allow-oom" ["job", "remove"] [Meta, Jobs, Specs, Feed, Graves, Epochs, Fences] Durable Once;
     changes = " flags=allow-oom" ["job", "changes"] [Meta, Jobs, Specs, Feed, Graves, Epochs, Fences] Durable Read;
     assign = "" ["job", "fence", "assign"] [Meta, Jobs, Specs, Feed, Graves, Epochs, Fences] Durable Once;

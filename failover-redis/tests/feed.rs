@@ -46,7 +46,7 @@ async fn after_dropped_removals_an_old_reader_starts_over_and_a_paging_one_comes
     let (fence, old) = (granted(&store, "active", &a, LONG).await, JobId::new("old").unwrap());
     store.submit(&spec("old")).await.unwrap();
     for epoch in 0..5 {
-        let place = Move { job: old.clone(), expect: Epoch(epoch), step: Step::Place { to: a.clone() } };
+        let place = Move::new(old.clone(), Epoch(epoch), Step::Place { to: a.clone() });
         store.assign(&fence, &[place]).await.unwrap();
         let status = JobStatus::Stopped;
         let said = JobReport { job: old.clone(), member: a.clone(), epoch: Epoch(epoch + 1), status };

@@ -1,19 +1,19 @@
--- ARGV[5] the fencing lease, ARGV[6] its term; then for each move: job, expected epoch, step, from or '-', to or '-'.
+-- ARGV[5] the fencing lease, ARGV[6] its term; then for each move: job, expected epoch, step, from or '-', to or '-', course.
 -- The rules are those of failover_core::rules::step.
-local function step(there, expect, what, from, to)
+local function step(there, expect, what, from, to, course)
   if there.epoch ~= expect then
     return nil
   end
   local owned = there.owner ~= '-'
   if what == 'drain' then
-    return owned and with(there, { phase = 'draining' }) or nil
+    return owned and with(there, { phase = 'draining', course = course }) or nil
   end
   local epoch = text(tonumber(there.epoch) + 1)
   if what == 'place' then
     if owned or there.phase == 'completed' or there.retiring then
       return nil
     end
-    return with(there, { epoch = epoch, phase = 'assigned', owner = to })
+    return with(there, { epoch = epoch, phase = 'assigned', owner = to, course = course, runs = begin(there, epoch, to) })
   end
   if there.owner ~= from then
     return nil
@@ -21,14 +21,18 @@ local function step(there, expect, what, from, to)
   if there.retiring then
     return { gone = true, epoch = epoch }
   end
-  return with(there, { epoch = epoch, phase = to == '-' and 'queued' or 'assigned', owner = to })
+  local lost = with(there, { phase = 'lost', owner = '-', course = course, runs = close(there, 'lost', there.detail) })
+  if to == '-' then
+    return with(lost, { epoch = epoch })
+  end
+  return with(lost, { epoch = epoch, phase = 'assigned', owner = to, runs = begin(lost, epoch, to) })
 end
 
 local function main()
   local steps, stale = {}, {}
-  for i = 7, #ARGV, 5 do
+  for i = 7, #ARGV, 6 do
     local id, there = ARGV[i], job(ARGV[i])
-    local after = there and step(there, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+    local after = there and step(there, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
     if after then
       steps[#steps + 1] = { id, after }
     else

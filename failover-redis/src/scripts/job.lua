@@ -1,20 +1,66 @@
--- A job's record: its revision, epoch, phase, owner or '-', whether it is retiring, its failures, its detail. Its spec, which never
+-- A job's record: its revision, epoch, phase, owner or '-', whether it is retiring, its failures, the revision of its submission,
+-- its course (a word that only the active node reads), the length of its detail, its detail and its runs. Its spec, which only `revise`
 -- changes, is apart. `feed` orders the jobs by revision, `graves` those that were removed, whose last epochs are kept.
 local JOBS, SPECS, FEED, GRAVES, EPOCHS, FENCES = unpack(KEYS, 2)
 
 -- How many removals the feed remembers at most; half of them are dropped when it has more.
 local MAX_GRAVES = 1000
+-- As failover_core::job has them.
+local MAX_RUNS, MAX_RUN_DETAIL = 8, 256
+
+-- Takes a record's runs apart, each as its text: epoch, member, when it was placed, how it ended or '-', when, the length of its
+-- detail, its detail. Times are milliseconds, for people to read.
+local function parse_runs(id, texts)
+  local runs, at = {}, 1
+  while at <= #texts do
+    local length, from = string.match(texts, '^%d+ %S+ %d+ %S+ %d+ (%d+) ()', at)
+    if not from or from + length - 1 > #texts then
+      fail('corrupt', 'job ' .. id)
+    end
+    runs[#runs + 1] = string.sub(texts, at, from + length - 1)
+    at = from + length
+  end
+  return runs
+end
 
 local function job(id)
   local record = redis.call('HGET', JOBS, id)
   if not record then
     return nil
   end
-  local fields = parse(record, '(%d+) (%d+) (%l+) (%S+) ([01]) (%d+) (.*)', 'job ' .. id)
+  local fields = parse(record, '(%d+) (%d+) (%l+) (%S+) ([01]) (%d+) (%d+) (%S+) (%d+) (.*)', 'job ' .. id)
+  local length, texts = fields[9], fields[10]
   return {
     epoch = fields[2], phase = fields[3], owner = fields[4], retiring = fields[5] == '1', failures = fields[6],
-    detail = fields[7], same = true,
+    submitted = fields[7], course = fields[8], detail = string.sub(texts, 1, length),
+    runs = parse_runs(id, string.sub(texts, length + 1)), same = true,
   }
+end
+
+local function moment()
+  return text(math.floor(now / 1000))
+end
+
+-- The latest runs of a record and one more.
+local function begin(record, epoch, member)
+  local runs = { unpack(record.runs, math.max(1, #record.runs - MAX_RUNS + 2)) }
+  runs[#runs + 1] = table.concat({ epoch, member, moment(), '-', '0', '0', '' }, ' ')
+  return runs
+end
+
+-- The runs of a record, with the present one closed. Its detail is cut between two characters.
+local function close(record, outcome, detail)
+  local runs = { unpack(record.runs) }
+  local run = string.match(runs[#runs] or '', '^(' .. record.epoch .. ' %S+ %d+ )%- ')
+  if run then
+    local upto = MAX_RUN_DETAIL
+    while string.find(detail, '^[\128-\191]', upto + 1) do
+      upto = upto - 1
+    end
+    local kept = string.sub(detail, 1, upto)
+    runs[#runs] = run .. table.concat({ outcome, moment(), #kept, kept }, ' ')
+  end
+  return runs
 end
 
 -- Copies a record with changes, which make it worth a revision if it differs by them.
@@ -37,7 +83,10 @@ end
 local function put(id, record)
   local revision = next_revision()
   local retiring = record.retiring and '1' or '0'
-  local fields = { '1', revision, record.epoch, record.phase, record.owner, retiring, record.failures, record.detail }
+  local fields = {
+    '1', revision, record.epoch, record.phase, record.owner, retiring, record.failures, record.submitted or revision,
+    record.course, #record.detail, record.detail .. table.concat(record.runs),
+  }
   redis.call('HSET', JOBS, id, table.concat(fields, ' '))
   redis.call('ZADD', FEED, revision, id)
 end

@@ -10,12 +10,13 @@ local function judge(there, member, epoch, status, detail)
   elseif status == 'progress' then
     after = with(there, { phase = running, detail = detail })
   elseif status == 'stopped' then
-    after = with(there, { phase = 'queued', owner = '-' })
+    after = with(there, { phase = 'queued', owner = '-', runs = close(there, 'stopped', there.detail) })
   elseif status == 'completed' then
-    after = with(there, { phase = 'completed', owner = '-' })
+    after = with(there, { phase = 'completed', owner = '-', runs = close(there, 'completed', there.detail) })
   else
     local failures = text(math.min(tonumber(there.failures) + 1, 4294967295))
-    after = with(there, { phase = 'failed', owner = '-', detail = detail, failures = failures })
+    local runs = close(there, 'failed', detail)
+    after = with(there, { phase = 'failed', owner = '-', detail = detail, failures = failures, runs = runs })
   end
   if after.owner == '-' and after.retiring then
     return { gone = true, epoch = after.epoch }

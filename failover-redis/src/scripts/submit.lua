@@ -10,7 +10,9 @@ local function main()
   redis.call('ZREM', GRAVES, id)
   redis.call('HDEL', EPOCHS, id)
   redis.call('HSET', SPECS, id, spec)
-  put(id, { epoch = epoch, phase = 'queued', owner = '-', retiring = false, failures = '0', detail = '' })
+  put(id, {
+    epoch = epoch, phase = 'queued', owner = '-', retiring = false, failures = '0', course = '{}', detail = '', runs = {},
+  })
   changed('jobs')
   return { 'ok', 'created' }
 end

@@ -7,7 +7,8 @@ use std::time::Duration;
 use failover_core::heartbeat::News;
 use failover_core::lease::Acquired;
 use failover_core::{
-    ClusterName, Error, Heartbeat, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Role, StateKey, Term,
+    Capacity, ClusterName, Error, Heartbeat, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Role,
+    StateKey, Term,
 };
 use failover_redis::{RedisOptions, RedisStore};
 
@@ -60,7 +61,8 @@ pub fn key(key: &str) -> StateKey {
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
     let labels = BTreeMap::new();
-    let news = News { role: Role::Inactive, load, capacity: 10, ready: true, leaving: false, lead: None, labels };
+    let capacity = Capacity::default();
+    let news = News { role: Role::Inactive, load, capacity, ready: true, leaving: false, lead: None, labels };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 

@@ -2,20 +2,19 @@
 //!
 //! What a move or a report does to a record is decided in the scripts, which restate [`failover_core::rules`].
 
+mod text;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use failover_core::job::{
-    Assigned, Changes, JobChange, JobReport, JobStatus, Move, Phase, Removed, Reported, Step, Submitted,
+    Assigned, Changes, JobChange, JobReport, JobStatus, Move, Removed, Reported, Revised, Step, Submitted,
 };
-use failover_core::{
-    Epoch, JobAssigner, JobId, JobRecord, JobSpec, Lease, Member, Result, Revision, Term, record, rules,
-};
+use failover_core::{Epoch, JobAssigner, JobId, JobSpec, Lease, Member, Result, Revision, Term, record, rules};
 
 use crate::call::{arg, args};
 use crate::keys::JOBS;
-use crate::lease::parse_member;
-use crate::reply::{Reply, corrupt, words};
+use crate::reply::Reply;
 use crate::store::RedisStore;
 
 /// How many entries one page of the feed has at most, whatever was asked for.
@@ -39,6 +38,25 @@ impl JobAssigner for RedisStore {
         }
     }
 
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        let wanted = record::encode("revise", spec)?;
+        let mut found = Vec::new();
+        loop {
+            let args = vec![arg(spec.id()), arg(&wanted), found];
+            let mut reply = self.write("revise", &self.shared.scripts.revise, args).await?;
+            match reply.text()?.as_str() {
+                "changed" => return Ok(Revised::Changed),
+                "absent" => return Ok(Revised::Absent),
+                "there" => found = reply.bytes()?,
+                _ => return Err(reply.strange()),
+            }
+            let there: JobSpec = record::decode("revise", &format!("job {}", spec.id()), &found)?;
+            if there == *spec {
+                return Ok(Revised::Unchanged);
+            }
+        }
+    }
+
     async fn remove(&self, job: &JobId) -> Result<Removed> {
         let mut reply = self.write("remove", &self.shared.scripts.remove, args![job]).await?;
         match reply.text()?.as_str() {
@@ -57,7 +75,7 @@ impl JobAssigner for RedisStore {
         self.shared.seen().saw_revision(head);
         let mut changes = Vec::new();
         while !page.is_empty() {
-            changes.push(change(&mut page)?);
+            changes.push(text::change(&mut page)?);
         }
         let last = changes.last().map(JobChange::revision);
         let upto = last.filter(|_| more).unwrap_or(Revision(head));
@@ -79,7 +97,8 @@ impl JobAssigner for RedisStore {
                     return Err(failover_core::Error::invalid("assign", invalid));
                 }
             };
-            args.extend(args![wanted.job, wanted.expect, step, owner(from), owner(to)]);
+            let course = text::course(&wanted.course)?;
+            args.extend(args![wanted.job, wanted.expect, step, owner(from), owner(to), course]);
         }
         let mut reply = self.write("assign", &self.shared.scripts.assign, args).await?;
         match reply.text()?.as_str() {
@@ -147,40 +166,4 @@ impl RedisStore {
 
 fn owner(member: Option<&Member>) -> String {
     member.map_or_else(|| "-".to_owned(), ToString::to_string)
-}
-
-/// One entry of the feed: a job with its record and its spec, or the revision of its removal.
-fn change(page: &mut Reply) -> Result<JobChange> {
-    let operation = page.operation();
-    let (id, text, spec): (JobId, String, Vec<u8>) = (page.id()?, page.text()?, page.bytes()?);
-    if spec.is_empty() {
-        let revision = text.parse().map(Revision).map_err(|_| page.strange())?;
-        return Ok(JobChange::Removed { id, revision });
-    }
-    let what = format!("job {id}");
-    let [revision, epoch, phase, owner, retiring, failures, detail] = words(operation, &what, &text)?;
-    let broken = || corrupt(operation, &what);
-    let number = |text: &str| text.parse::<u64>().map_err(|_| broken());
-    let spec: JobSpec = record::decode(operation, &what, &spec)?;
-    let owner = if owner == "-" { None } else { Some(parse_member(owner).ok_or_else(broken)?) };
-    let phase = parse_phase(phase).filter(|phase| phase.is_owned() == owner.is_some()).ok_or_else(broken)?;
-    if *spec.id() != id {
-        return Err(broken());
-    }
-    Ok(JobChange::Put(JobRecord {
-        spec,
-        revision: Revision(number(revision)?),
-        epoch: Epoch(number(epoch)?),
-        phase,
-        owner,
-        retiring: retiring == "1",
-        failures: failures.parse().map_err(|_| broken())?,
-        detail: detail.to_owned(),
-    }))
-}
-
-fn parse_phase(text: &str) -> Option<Phase> {
-    [Phase::Queued, Phase::Assigned, Phase::Running, Phase::Draining, Phase::Completed, Phase::Failed]
-        .into_iter()
-        .find(|phase| phase.as_str() == text)
 }

@@ -2,10 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use failover_core::job::{
-    Assigned, Changes, JobAssigner, JobChange, JobRecord, JobReport, JobSpec, Move, Removed, Reported, Submitted,
+    Assigned, Changes, JobAssigner, JobChange, JobRecord, JobReport, JobSpec, Move, Removed, Reported, Revised,
+    Submitted,
 };
 use failover_core::lease::Lease;
 use failover_core::rules::{self, Next};
+use failover_core::time::Stamp;
 use failover_core::{Epoch, Error, ErrorKind, JobId, Result, Revision, Term};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -52,7 +54,7 @@ impl Table for Jobs {
 
 /// The same job with another payload.
 fn with_payload(spec: &JobSpec, payload: String) -> Result<JobSpec> {
-    let spec = JobSpec::new(spec.id().clone(), payload).and_then(|new| new.with_weight(spec.weight()));
+    let spec = spec.clone().with_payload(payload);
     spec.map_err(|e| Error::new(ErrorKind::Corrupt, "changes", "a job breaks the rules of jobs").with_source(e))
 }
 
@@ -78,6 +80,16 @@ impl Jobs {
         true
     }
 
+    /// Whether it was made like this: not if it has changed since `seen`. With it the payload that nothing names any more.
+    fn revise(&mut self, spec: &JobSpec, payload: Uuid, seen: Revision) -> (bool, Uuid) {
+        let there = self.entries.get_mut(spec.id()).filter(|entry| entry.record.revision == seen);
+        let Some(entry) = there else { return (false, payload) };
+        self.head = self.head.next();
+        let record = JobRecord { spec: spec.clone(), ..entry.record.clone() };
+        let before = std::mem::replace(entry, Entry { record: record.at_revision(self.head), payload });
+        (true, before.payload)
+    }
+
     /// Carries out what the rules say; the payload that nothing names any more.
     fn apply(&mut self, id: &JobId, next: Next) -> Option<Uuid> {
         match next {
@@ -85,7 +97,7 @@ impl Jobs {
             Next::Put(record) => {
                 self.head = self.head.next();
                 let entry = self.entries.get_mut(id)?;
-                entry.record = JobRecord { revision: self.head, ..record };
+                entry.record = record.at_revision(self.head);
                 None
             }
             Next::Gone { epoch } => {
@@ -146,14 +158,14 @@ impl Jobs {
         (Changes { reset, changes, upto, more }, payloads)
     }
 
-    fn assign(&mut self, fence: &Lease, moves: &[Move]) -> (Assigned, Vec<Uuid>) {
+    fn assign(&mut self, fence: &Lease, moves: &[Move], at: Stamp) -> (Assigned, Vec<Uuid>) {
         if let Err(current) = self.fences.pass(fence) {
             return (Assigned::Fenced { current }, Vec::new());
         }
         let mut steps = Vec::with_capacity(moves.len());
         let mut stale = Vec::new();
         for wanted in moves {
-            match self.entries.get(&wanted.job).and_then(|entry| rules::step(&entry.record, wanted)) {
+            match self.entries.get(&wanted.job).and_then(|entry| rules::step(&entry.record, wanted, at)) {
                 Some(next) => steps.push((&wanted.job, next)),
                 None => stale.push(wanted.job.clone()),
             }
@@ -165,11 +177,12 @@ impl Jobs {
         (Assigned::Applied(self.head), unnamed)
     }
 
-    fn report(&mut self, reports: &[JobReport]) -> (Vec<Reported>, Vec<Uuid>) {
+    fn report(&mut self, reports: &[JobReport], at: Stamp) -> (Vec<Reported>, Vec<Uuid>) {
         let mut unnamed = Vec::new();
         let judge = |said: &JobReport| {
             let entry = self.entries.get(&said.job);
-            let Some(next) = entry.and_then(|entry| rules::report(&entry.record, said)) else { return Reported::Stale };
+            let next = entry.and_then(|entry| rules::report(&entry.record, said, at));
+            let Some(next) = next else { return Reported::Stale };
             unnamed.extend(self.apply(&said.job, next));
             Reported::Accepted
         };
@@ -232,6 +245,29 @@ impl JobAssigner for NatsStore {
         self.within("submit", ErrorKind::Unknown, submit).await
     }
 
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        let blob = Blob { id: Uuid::now_v7(), bytes: spec.payload().as_bytes() };
+        let bare = with_payload(spec, String::new())?;
+        let revise = async {
+            loop {
+                let Some(there) = self.job("revise", spec.id()).await? else { return Ok(Revised::Absent) };
+                let (answer, next) = rules::revise(&there, spec);
+                if next == Next::Same {
+                    return Ok(answer);
+                }
+                let change = |table: &mut Jobs| {
+                    let (revised, unnamed) = table.revise(&bare, blob.id, there.revision);
+                    (revised, Some(unnamed))
+                };
+                // Else it was moved or removed since it was read.
+                if self.change_jobs("revise", Some(blob), change).await? {
+                    return Ok(answer);
+                }
+            }
+        };
+        self.within("revise", ErrorKind::Unknown, revise).await
+    }
+
     async fn remove(&self, job: &JobId) -> Result<Removed> {
         let remove = self.change_jobs("remove", None, |table| table.remove(job));
         self.within("remove", ErrorKind::Unknown, remove).await
@@ -258,13 +294,15 @@ impl JobAssigner for NatsStore {
 
     async fn assign(&self, fence: &Lease, moves: &[Move]) -> Result<Assigned> {
         rules::check_moves("assign", moves)?;
-        let assign = self.change_jobs("assign", None, |table| table.assign(fence, moves));
+        let at = Stamp::now();
+        let assign = self.change_jobs("assign", None, |table| table.assign(fence, moves, at));
         self.within("assign", ErrorKind::Unknown, assign).await
     }
 
     async fn report(&self, reports: &[JobReport]) -> Result<Vec<Reported>> {
         rules::check_reports("report", reports)?;
-        let report = self.change_jobs("report", None, |table| table.report(reports));
+        let at = Stamp::now();
+        let report = self.change_jobs("report", None, |table| table.report(reports, at));
         self.within("report", ErrorKind::Unknown, report).await
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use failover_core::job::{Assigned, Changes, JobReport, JobSpec, Move, Removed, Reported, Submitted};
+use failover_core::job::{Assigned, Changes, JobReport, JobSpec, Move, Removed, Reported, Revised, Submitted};
 use failover_core::lease::{Acquired, Durability, Lease, LeaseView, Renewed};
 use failover_core::state::{Deleted, Document, Expect, Written};
 use failover_core::testkit::conformance::{self, Fixture};
@@ -80,6 +80,10 @@ impl StateStore for MyStore {
 impl JobAssigner for MyStore {
     async fn submit(&self, _spec: &JobSpec) -> Result<Submitted> {
         todo!("submit")
+    }
+
+    async fn revise(&self, _spec: &JobSpec) -> Result<Revised> {
+        todo!("revise")
     }
 
     async fn remove(&self, _job: &JobId) -> Result<Removed> {

@@ -8,8 +8,8 @@ use failover_core::job::{JobAssigner, Submitted};
 use failover_core::lease::{Acquired, Lease, LeaseManager, Renewed, Tenant};
 use failover_core::state::{Expect, StateStore, Written};
 use failover_core::{
-    ClusterName, ErrorKind, Heartbeat, HeartbeatStore, Incarnation, JobId, JobSpec, LeaseName, Member, NodeId, Role,
-    StateKey, Term,
+    Capacity, ClusterName, ErrorKind, Heartbeat, HeartbeatStore, Incarnation, JobId, JobSpec, LeaseName, Member,
+    NodeId, Role, StateKey, Term,
 };
 use failover_testing::nats::Nats;
 use failover_testing::proxy::Proxy;
@@ -231,7 +231,15 @@ async fn a_store_restored_from_an_old_copy_is_noticed() {
 
 fn heartbeat(label: String) -> Heartbeat {
     let labels = [("label".to_owned(), label)].into();
-    let news = News { role: Role::Inactive, load: 0, capacity: 1, ready: true, leaving: false, lead: None, labels };
+    let news = News {
+        role: Role::Inactive,
+        load: 0,
+        capacity: Capacity::default(),
+        ready: true,
+        leaving: false,
+        lead: None,
+        labels,
+    };
     Heartbeat { member: member("n1"), term: Term(1), seq: 1, news }
 }
 

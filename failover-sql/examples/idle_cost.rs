@@ -10,8 +10,8 @@ use failover_core::heartbeat::News;
 use failover_core::state::Expect;
 use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{
-    ClusterName, Heartbeat, HeartbeatStore, Incarnation, JobAssigner, LeaseManager, LeaseName, Member, NodeId, Role,
-    StateKey, StateStore, Term,
+    Capacity, ClusterName, Heartbeat, HeartbeatStore, Incarnation, JobAssigner, LeaseManager, LeaseName, Member,
+    NodeId, Role, StateKey, StateStore, Term,
 };
 use failover_sql::{SqlStore, SqliteOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
@@ -104,7 +104,7 @@ async fn beat(path: &Path, node: &str) -> Outcome<()> {
     let news = News {
         role: Role::Inactive,
         load: 0,
-        capacity: 1,
+        capacity: Capacity::default(),
         ready: true,
         leaving: false,
         lead: None,

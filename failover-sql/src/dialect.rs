@@ -257,7 +257,7 @@ pub(crate) trait Dialect: Send + Sync {
 /// The store's clock, and the rows of one query.
 pub(crate) type Glance = (i64, Vec<Row>);
 
-/// The operations that every node does all the time. Times are in nanoseconds.
+/// The operations that every node does all the time, and those that are many at once when a node is lost. Times are in nanoseconds.
 #[cfg_attr(
     not(any(feature = "postgres", feature = "mysql")),
     allow(dead_code, reason = "one file needs no short ways")
@@ -274,6 +274,11 @@ pub(crate) enum Hot<'a> {
     /// `release`, if it is current. The number does not matter. Hints at the lease's area. `reserved` is zero without a successor,
     /// and only right if the row says that the lease `lasts` as long as its holder says.
     Release { lease: &'a Lease, successor: Option<&'a NodeId>, lasts: i64, reserved: i64 },
+    /// `assign`, if the cluster's revision is still `before` and the fence's term is installed: writes `rows`, as
+    /// [`Words::save_jobs`] takes them, and the revision `after`. The number does not matter. Hints at [`JOBS`](crate::keys::JOBS).
+    /// Only asked of a database with [`Words::save_jobs_and_revision`], and, unlike the others, never to be sent twice: what the
+    /// first has applied, the second finds changed.
+    Assign { fence: &'a Lease, rows: &'a str, before: u64, after: u64 },
 }
 
 /// The highest counters a handle has seen: a store that shows lower ones is not what it was.

@@ -230,6 +230,10 @@ impl Shared {
         self.dialect.fence_words()
     }
 
+    pub(crate) fn words(&self) -> Words {
+        self.dialect.words()
+    }
+
     fn patience(&self) -> Patience {
         let clock = SystemClock::new();
         let ends = clock.now() + self.dialect.timeout().unwrap_or(PATIENCE);

@@ -147,11 +147,11 @@ async fn a_jobs_epoch_fences_the_run_that_was_seized() {
     let job = JobId::new("import").unwrap();
     store.submit(&JobSpec::new(job.clone(), "").unwrap()).await.unwrap();
     assert_eq!(store.fence_job(&record(&store).await).unwrap_err().kind(), ErrorKind::Invalid);
-    let place_it = Move { job: job.clone(), expect: Epoch(0), step: Step::Place { to: a.clone() } };
+    let place_it = Move::new(job.clone(), Epoch(0), Step::Place { to: a.clone() });
     store.assign(&active, &[place_it]).await.unwrap();
     let first = store.fence_job(&record(&store).await).unwrap();
     assert!(withdraw(&mut host, &first, "a").await);
-    let seize = Move { job, expect: Epoch(1), step: Step::Seize { from: a, to: Some(b) } };
+    let seize = Move::new(job, Epoch(1), Step::Seize { from: a, to: Some(b) });
     store.assign(&active, &[seize]).await.unwrap();
     assert!(!withdraw(&mut host, &first, "a").await);
     let second = store.fence_job(&record(&store).await).unwrap();

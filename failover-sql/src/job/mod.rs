@@ -2,13 +2,15 @@
 //!
 //! What a move or a report does to a record is decided by [`failover_core::rules`], inside the transaction that read it.
 
+mod at_once;
 mod row;
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use failover_core::job::{Assigned, Changes, JobChange, JobReport, Move, Removed, Reported, Submitted};
+use failover_core::job::{Assigned, Changes, JobChange, JobReport, Move, Removed, Reported, Revised, Submitted};
 use failover_core::rules::{self, Next};
+use failover_core::time::Stamp;
 use failover_core::{Epoch, JobAssigner, JobId, JobSpec, Lease, Result, Revision};
 
 use crate::dialect::Lane;
@@ -27,6 +29,21 @@ impl JobAssigner for SqlStore {
                 let epoch = Epoch(tx.unbury(spec.id()).await?.unwrap_or(counters.epoch_floor));
                 tx.insert(&mut counters, &rules::queued(spec, epoch, Revision::ZERO)).await?;
                 Ok(Submitted::Created)
+            })
+        })
+        .await
+    }
+
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        self.write("revise", Lane::Durable, move |tx| {
+            Box::pin(async move {
+                let mut counters = tx.counters().await?;
+                let Some(there) = tx.job(spec.id()).await? else { return Ok(Revised::Absent) };
+                let (answer, next) = rules::revise(&there, spec);
+                if let Next::Put(record) = next {
+                    tx.respec(&mut counters, &record).await?;
+                }
+                Ok(answer)
             })
         })
         .await
@@ -66,6 +83,10 @@ impl JobAssigner for SqlStore {
 
     async fn assign(&self, fence: &Lease, moves: &[Move]) -> Result<Assigned> {
         rules::check_moves("assign", moves)?;
+        let at = Stamp::now();
+        if let Some(revision) = self.assign_at_once(fence, moves, at).await? {
+            return Ok(Assigned::Applied(revision));
+        }
         self.write("assign", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let mut counters = tx.counters().await?;
@@ -76,7 +97,7 @@ impl JobAssigner for SqlStore {
                 let there = row::jobs(&rows)?;
                 let (mut steps, mut stale) = (Vec::with_capacity(moves.len()), Vec::new());
                 for wanted in moves {
-                    match there.get(&wanted.job).and_then(|there| rules::step(there, wanted)) {
+                    match there.get(&wanted.job).and_then(|there| rules::step(there, wanted, at)) {
                         Some(next) => steps.push((&wanted.job, next)),
                         None => stale.push(wanted.job.clone()),
                     }
@@ -93,6 +114,7 @@ impl JobAssigner for SqlStore {
 
     async fn report(&self, reports: &[JobReport]) -> Result<Vec<Reported>> {
         rules::check_reports("report", reports)?;
+        let at = Stamp::now();
         self.write("report", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let mut counters = tx.counters().await?;
@@ -102,7 +124,7 @@ impl JobAssigner for SqlStore {
                 // only the last of a job's changes is written.
                 let mut nexts: BTreeMap<&JobId, Next> = BTreeMap::new();
                 for said in reports {
-                    let next = there.get(&said.job).and_then(|there| rules::report(there, said));
+                    let next = there.get(&said.job).and_then(|there| rules::report(there, said, at));
                     answers.push(if next.is_some() { Reported::Accepted } else { Reported::Stale });
                     match next {
                         None | Some(Next::Same) => continue,

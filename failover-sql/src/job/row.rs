@@ -18,7 +18,8 @@ const MAX_REMOVED: usize = 1000;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT format, job, revision, epoch, phase, owner, incarnation, retiring, failures, detail, spec FROM {jobs} ",
+            "SELECT format, job, revision, epoch, phase, owner, incarnation, retiring, failures, detail, spec, \
+             submitted, course, runs FROM {jobs} ",
             $rest
         )
     };
@@ -36,7 +37,10 @@ fn parse(row: &Row) -> Result<JobRecord> {
     }
     let (revision, epoch) = (Revision(row.number(2)?), Epoch(row.number(3)?));
     let (retiring, detail) = (row.int(7)? != 0, row.text(9)?.to_owned());
-    Ok(JobRecord { spec, revision, epoch, phase, owner, retiring, failures, detail })
+    let submitted = Revision(row.number(11)?);
+    let course = serde_json::from_str(row.text(12)?).map_err(|_| row.corrupt("a job's course"))?;
+    let runs = serde_json::from_str(row.text(13)?).map_err(|_| row.corrupt("a list of a job's runs"))?;
+    Ok(JobRecord { spec, revision, submitted, epoch, phase, owner, retiring, failures, detail, course, runs })
 }
 
 /// The jobs in these rows.
@@ -45,11 +49,11 @@ pub(super) fn jobs(rows: &[Row]) -> Result<BTreeMap<JobId, JobRecord>> {
     jobs.collect()
 }
 
-fn rows_of(jobs: &[JobRecord]) -> String {
+pub(super) fn rows_of(jobs: &[JobRecord]) -> String {
     jobs.iter().map(row).collect::<Json>().to_string()
 }
 
-/// What of a job's row may change, as [`Words::save_jobs`](crate::dialect::Words::save_jobs) takes it.
+/// What of a job's row moves and reports may change, as [`Words::save_jobs`](crate::dialect::Words::save_jobs) takes it.
 fn row(job: &JobRecord) -> Json {
     json!({
         "job": job.spec.id().as_str(),
@@ -62,13 +66,35 @@ fn row(job: &JobRecord) -> Json {
         "failures": job.failures,
         // Not every database's texts can hold a NUL.
         "detail": job.detail.replace('\0', "\u{fffd}"),
+        // As texts: the database keeps them as they are, whatever it makes of JSON.
+        "course": json!(job.course).to_string(),
+        "runs": json!(job.runs).to_string(),
     })
 }
 
+/// Some jobs, with the term that is installed for a fence and the cluster's revision.
+pub(super) const FENCE_AND_JOBS: &str = "SELECT j.format, j.job, j.revision, j.epoch, j.phase, j.owner, j.incarnation, j.retiring, \
+    j.failures, j.detail, j.spec, j.submitted, j.course, j.runs, f.term, c.revision FROM {clusters} AS c \
+    LEFT JOIN {fences} AS f ON f.cluster = c.cluster AND f.area = ? AND f.lease = ? \
+    LEFT JOIN {jobs} AS j ON j.cluster = c.cluster AND j.job IN ({ids}) WHERE c.cluster = ?";
+
+/// What [`FENCE_AND_JOBS`] takes.
+pub(super) fn fence_and_jobs<'a>(cluster: &str, fence: &Lease, ids: impl Iterator<Item = &'a JobId>) -> Vec<Value> {
+    args![JOBS, &fence.name, ids.map(JobId::as_str).collect::<Json>().to_string(), cluster]
+}
+
+/// The term in a row of it.
+pub(super) fn installed(row: &Row) -> Result<Option<u64>> {
+    if row.values.get(14) == Some(&Value::Null) { Ok(None) } else { row.number(14).map(Some) }
+}
+
+/// The cluster's revision in a row of it.
+pub(super) fn head(row: &Row) -> Result<u64> {
+    row.number(15)
+}
+
 fn parse_phase(text: &str) -> Option<Phase> {
-    [Phase::Queued, Phase::Assigned, Phase::Running, Phase::Draining, Phase::Completed, Phase::Failed]
-        .into_iter()
-        .find(|phase| phase.as_str() == text)
+    Phase::ALL.into_iter().find(|phase| phase.as_str() == text)
 }
 
 impl Tx<'_> {
@@ -95,18 +121,8 @@ impl Tx<'_> {
         fence: &Lease,
         ids: impl Iterator<Item = &JobId>,
     ) -> Result<(Option<u64>, Vec<Row>), Fault> {
-        let ids = ids.map(JobId::as_str).collect::<Json>().to_string();
-        let mut rows = self
-            .rows(
-                "SELECT j.format, j.job, j.revision, j.epoch, j.phase, j.owner, j.incarnation, j.retiring, j.failures, j.detail, \
-                 j.spec, f.term FROM {clusters} AS c \
-                 LEFT JOIN {fences} AS f ON f.cluster = c.cluster AND f.area = ? AND f.lease = ? \
-                 LEFT JOIN {jobs} AS j ON j.cluster = c.cluster AND j.job IN ({ids}) WHERE c.cluster = ?",
-                args![JOBS, &fence.name, ids, self.cluster()],
-            )
-            .await?;
-        let installed = rows.first().filter(|row| row.values.last() != Some(&Value::Null));
-        let installed = installed.map(|row| row.number(11)).transpose()?;
+        let mut rows = self.rows(FENCE_AND_JOBS, fence_and_jobs(self.cluster(), fence, ids)).await?;
+        let installed = rows.first().map(installed).transpose()?.flatten();
         // No job is one row of nothing.
         rows.retain(|row| row.values.first() != Some(&Value::Null));
         Ok((installed, rows))
@@ -120,7 +136,7 @@ impl Tx<'_> {
                 Next::Same => {}
                 Next::Put(record) => {
                     counters.revision += 1;
-                    puts.push(JobRecord { revision: Revision(counters.revision), ..record });
+                    puts.push(record.at_revision(Revision(counters.revision)));
                 }
                 Next::Gone { epoch } => {
                     counters.revision += 1;
@@ -155,22 +171,26 @@ impl Tx<'_> {
         self.hint(JOBS);
     }
 
+    /// Makes a new job's row, which is submitted under the next revision.
     pub(super) async fn insert(&mut self, counters: &mut Counters, job: &JobRecord) -> Result<(), Fault> {
         counters.revision += 1;
         let spec = record::encode(self.operation(), &job.spec)?;
         self.run(
-            "INSERT INTO {jobs} (cluster, job, format, revision, epoch, phase, retiring, failures, detail, spec) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO {jobs} (cluster, job, format, revision, submitted, epoch, phase, retiring, failures, detail, course, runs, \
+             spec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             args![
                 self.cluster(),
                 job.spec.id().as_str(),
                 record::FORMAT,
+                counters.revision,
                 counters.revision,
                 job.epoch.0,
                 job.phase.as_str(),
                 job.retiring,
                 job.failures,
                 job.detail.as_str(),
+                json!(job.course).to_string(),
+                json!(job.runs).to_string(),
                 spec,
             ],
         )
@@ -178,7 +198,19 @@ impl Tx<'_> {
         self.keep_revision(counters).await
     }
 
-    /// Writes everything but the spec, which never changes.
+    /// Writes the spec of a job that was revised, which is all that changes by that.
+    pub(super) async fn respec(&mut self, counters: &mut Counters, job: &JobRecord) -> Result<(), Fault> {
+        counters.revision += 1;
+        let spec = record::encode(self.operation(), &job.spec)?;
+        self.run(
+            "UPDATE {jobs} SET revision = ?, spec = ? WHERE cluster = ? AND job = ?",
+            args![counters.revision, spec, self.cluster(), job.spec.id().as_str()],
+        )
+        .await?;
+        self.keep_revision(counters).await
+    }
+
+    /// Writes everything but the spec, which only [`respec`](Self::respec) changes: no save carries the payload.
     async fn save(&mut self, jobs: &[JobRecord]) -> Result<(), Fault> {
         if jobs.is_empty() {
             return Ok(());

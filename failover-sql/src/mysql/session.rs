@@ -29,11 +29,12 @@ pub(super) const WORDS: Words = Words {
     job_rows: "JSON_TABLE(?, '$[*]' COLUMNS (job VARCHAR(64) PATH '$.job', revision BIGINT PATH '$.revision', \
         epoch BIGINT PATH '$.epoch', phase VARCHAR(64) PATH '$.phase', owner VARCHAR(64) PATH '$.owner', \
         incarnation VARCHAR(64) PATH '$.incarnation', retiring BIGINT PATH '$.retiring', failures BIGINT PATH '$.failures', \
-        detail TEXT CHARACTER SET utf8mb4 PATH '$.detail')) AS v",
+        detail TEXT CHARACTER SET utf8mb4 PATH '$.detail', course TEXT CHARACTER SET utf8mb4 PATH '$.course', \
+        runs TEXT CHARACTER SET utf8mb4 PATH '$.runs')) AS v",
     save_jobs_and_revision: None,
     save_jobs: "UPDATE {jobs} AS j JOIN {job_rows} ON j.job = v.job SET j.revision = v.revision, j.epoch = v.epoch, \
         j.phase = v.phase, j.owner = v.owner, j.incarnation = v.incarnation, j.retiring = v.retiring, \
-        j.failures = v.failures, j.detail = v.detail WHERE j.cluster = ?",
+        j.failures = v.failures, j.detail = v.detail, j.course = v.course, j.runs = v.runs WHERE j.cluster = ?",
 };
 
 /// At most so many connections for what must not wait: beats, renewals and the reads that go with them.

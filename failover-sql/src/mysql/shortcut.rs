@@ -138,6 +138,8 @@ impl Database {
                 let done = self.alone(operation, Lane::Durable, RELEASE, args).await?;
                 Ok((done.rows == 1).then_some(0))
             }
+            // No one statement writes two tables.
+            Hot::Assign { .. } => Ok(None),
         }
     }
 

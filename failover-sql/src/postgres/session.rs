@@ -22,22 +22,28 @@ use crate::lanes::{Connections, Taken};
 use crate::schema;
 use crate::store::StoreIdentity;
 
+/// What moves and reports change of a job's row `j`, from a row `v`.
+macro_rules! saved {
+    () => {
+        "revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, incarnation = v.incarnation, \
+         retiring = v.retiring, failures = v.failures, detail = v.detail, course = v.course, runs = v.runs"
+    };
+}
+pub(super) use saved;
+
 pub(super) const WORDS: Words = Words {
     lock: "FOR UPDATE",
     or_ignore: "ON CONFLICT DO NOTHING",
     placeholder: |n| format!("${n}"),
     ids: "SELECT jsonb_array_elements_text(?::jsonb)",
     job_rows: "jsonb_to_recordset(?::jsonb) AS v (job text, revision bigint, epoch bigint, phase text, owner text, \
-        incarnation text, retiring bigint, failures bigint, detail text)",
-    save_jobs: "UPDATE {jobs} AS j SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
-        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
-        FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job",
-    save_jobs_and_revision: Some(
-        "WITH counted AS (UPDATE {clusters} SET revision = $3 WHERE cluster = $2) \
-        UPDATE {jobs} AS j SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
-        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
-        FROM {job_rows} WHERE j.cluster = $2 AND j.job = v.job",
-    ),
+        incarnation text, retiring bigint, failures bigint, detail text, course text, runs text)",
+    save_jobs: concat!("UPDATE {jobs} AS j SET ", saved!(), " FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job"),
+    save_jobs_and_revision: Some(concat!(
+        "WITH counted AS (UPDATE {clusters} SET revision = $3 WHERE cluster = $2) UPDATE {jobs} AS j SET ",
+        saved!(),
+        " FROM {job_rows} WHERE j.cluster = $2 AND j.job = v.job"
+    )),
 };
 
 /// How many transactions of one lane may run at once.
@@ -286,13 +292,14 @@ impl Dialect for Postgres {
         let database = &self.database;
         let lane = match of {
             Hot::Beat { .. } | Hot::Renew { .. } => Lane::Pulse,
-            Hot::Acquire { .. } | Hot::Release { .. } => Lane::Durable,
+            Hot::Acquire { .. } | Hot::Release { .. } | Hot::Assign { .. } => Lane::Durable,
         };
         let (template, args) = statement(of, self.cluster.as_str(), &database.identity, &database.channel);
         if database.server.is_pooled() {
             return database.shortcut_in_transaction(operation, lane, template, args).await;
         }
-        let mut again = true;
+        // All but one may be sent again, whether or not they were applied (law 5).
+        let mut again = !matches!(of, Hot::Assign { .. });
         loop {
             let mut taken = database.take(operation, lane).await?;
             let link = taken.get();
@@ -304,7 +311,6 @@ impl Dialect for Postgres {
                     taken.give_back();
                     return Ok(number);
                 }
-                // Each of these may be sent again, whether or not it was applied (law 5).
                 Err(sqlx::Error::Io(_)) if std::mem::take(&mut again) => {}
                 Err(e) if is_ended(&e) && std::mem::take(&mut again) => {}
                 Err(e) => return Err(classify(operation, Stage::Commit, e)),

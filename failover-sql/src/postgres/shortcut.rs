@@ -10,8 +10,9 @@
 use failover_core::{Member, record};
 
 use super::fence::MOMENT;
+use super::session::{WORDS, saved};
 use crate::dialect::{Hot, Value, args};
-use crate::keys::{BEATS, lease_area};
+use crate::keys::{BEATS, JOBS, lease_area};
 use crate::schema;
 use crate::store::StoreIdentity;
 
@@ -57,6 +58,19 @@ const RELEASE: &str = "\
         RETURNING l.term) \
     SELECT term, pg_notify($13, $14)::text FROM new";
 
+/// The fence is locked after the cluster, as whoever installs one does, and read as it is then: to install one changes nothing of the
+/// cluster's row. That the revision is still what it was when the jobs were read says that they are, too.
+const ASSIGN: &str = concat!(
+    "WITH locked AS MATERIALIZED (SELECT revision FROM {clusters} WHERE cluster = $1 FOR UPDATE), \
+    fence AS MATERIALIZED (SELECT f.term, locked.revision FROM locked, {fences} AS f \
+        WHERE f.cluster = $1 AND f.area = $5 AND f.lease = $6 FOR UPDATE OF f), \
+    new AS (UPDATE {clusters} AS c SET revision = $9 FROM fence, {meta} AS m \
+        WHERE c.cluster = $1 AND {known} AND fence.term = $7 AND fence.revision = $8 RETURNING 1::bigint AS done), \
+    written AS (UPDATE {jobs} AS j SET ",
+    saved!(),
+    " FROM new, {rows} WHERE j.cluster = $1 AND j.job = v.job) SELECT done, pg_notify($11, $12)::text FROM new"
+);
+
 /// The statement's template and its values.
 pub(super) fn statement(
     of: &Hot<'_>,
@@ -94,6 +108,13 @@ pub(super) fn statement(
             args.extend(hint(&lease_area(&lease.name)));
             RELEASE
         }
+        Hot::Assign { fence, rows, before, after } => {
+            // Their formats were checked when they were read.
+            args.pop();
+            args.extend(args![JOBS, &fence.name, fence.term.0, *before, *after, *rows]);
+            args.extend(hint(JOBS));
+            ASSIGN
+        }
     };
     (template, args)
 }
@@ -102,7 +123,8 @@ pub(super) fn statement(
 /// that did not find that out when it began.
 pub(super) fn complete(template: &str, here: &str) -> String {
     let known = format!("m.id = 1 AND m.version <= $4 AND m.store = $2 AND m.clock = $3 AND {here}");
-    template.replace("{known}", &known).replace("{now}", MOMENT)
+    let rows = WORDS.job_rows.replace('?', "$10");
+    template.replace("{known}", &known).replace("{now}", MOMENT).replace("{rows}", &rows)
 }
 
 /// What a notification says: which area of which cluster.

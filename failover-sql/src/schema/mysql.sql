@@ -73,11 +73,13 @@ CREATE TABLE IF NOT EXISTS {fences} (
     PRIMARY KEY (cluster, area, lease)
 ) ENGINE = InnoDB;
 
+-- Where a job comes from and goes (`course`) and its latest runs (`runs`) are JSON; so is what was submitted (`spec`).
 CREATE TABLE IF NOT EXISTS {jobs} (
     cluster     VARBINARY(64) NOT NULL,
     job         VARBINARY(64) NOT NULL,
     format      BIGINT NOT NULL,
     revision    BIGINT NOT NULL,
+    submitted   BIGINT NOT NULL,
     epoch       BIGINT NOT NULL,
     phase       VARBINARY(64) NOT NULL,
     owner       VARBINARY(64),
@@ -85,6 +87,8 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     retiring    BIGINT NOT NULL,
     failures    BIGINT NOT NULL,
     detail      MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
+    course      MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
+    runs        MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
     spec        MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
     PRIMARY KEY (cluster, job),
     UNIQUE KEY by_revision (cluster, revision)

@@ -59,11 +59,13 @@ CREATE TABLE IF NOT EXISTS {fences} (
     PRIMARY KEY (cluster, area, lease)
 );
 
+-- Where a job comes from and goes (`course`) and its latest runs (`runs`) are JSON; so is what was submitted (`spec`).
 CREATE TABLE IF NOT EXISTS {jobs} (
     cluster     TEXT COLLATE "C" NOT NULL,
     job         TEXT COLLATE "C" NOT NULL,
     format      BIGINT NOT NULL,
     revision    BIGINT NOT NULL,
+    submitted   BIGINT NOT NULL,
     epoch       BIGINT NOT NULL,
     phase       TEXT COLLATE "C" NOT NULL,
     owner       TEXT COLLATE "C",
@@ -71,6 +73,8 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     retiring    BIGINT NOT NULL,
     failures    BIGINT NOT NULL,
     detail      TEXT COLLATE "C" NOT NULL,
+    course      TEXT COLLATE "C" NOT NULL,
+    runs        TEXT COLLATE "C" NOT NULL,
     spec        TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (cluster, job)
 );

@@ -67,11 +67,13 @@ CREATE TABLE IF NOT EXISTS {fences} (
     PRIMARY KEY (cluster, area, lease)
 ) STRICT, WITHOUT ROWID;
 
+-- Where a job comes from and goes (`course`) and its latest runs (`runs`) are JSON; so is what was submitted (`spec`).
 CREATE TABLE IF NOT EXISTS {jobs} (
     cluster     TEXT NOT NULL,
     job         TEXT NOT NULL,
     format      INTEGER NOT NULL,
     revision    INTEGER NOT NULL,
+    submitted   INTEGER NOT NULL,
     epoch       INTEGER NOT NULL,
     phase       TEXT NOT NULL,
     owner       TEXT,
@@ -79,6 +81,8 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     retiring    INTEGER NOT NULL,
     failures    INTEGER NOT NULL,
     detail      TEXT NOT NULL,
+    course      TEXT NOT NULL,
+    runs        TEXT NOT NULL,
     spec        TEXT NOT NULL,
     PRIMARY KEY (cluster, job)
 ) STRICT;

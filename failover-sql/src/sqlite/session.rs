@@ -26,9 +26,11 @@ pub(super) const WORDS: Words = Words {
     ids: "SELECT value FROM json_each(?)",
     job_rows: "(SELECT value->>'job' AS job, value->>'revision' AS revision, value->>'epoch' AS epoch, \
         value->>'phase' AS phase, value->>'owner' AS owner, value->>'incarnation' AS incarnation, \
-        value->>'retiring' AS retiring, value->>'failures' AS failures, value->>'detail' AS detail FROM json_each(?)) AS v",
+        value->>'retiring' AS retiring, value->>'failures' AS failures, value->>'detail' AS detail, \
+        value->>'course' AS course, value->>'runs' AS runs FROM json_each(?)) AS v",
     save_jobs: "UPDATE {jobs} SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
-        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail \
+        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail, \
+        course = v.course, runs = v.runs \
         FROM {job_rows} WHERE {jobs}.cluster = ? AND {jobs}.job = v.job",
     save_jobs_and_revision: None,
 };

@@ -8,7 +8,8 @@ use std::time::Duration;
 use failover_core::heartbeat::News;
 use failover_core::lease::Acquired;
 use failover_core::{
-    ClusterName, Error, Heartbeat, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Role, StateKey, Term,
+    Capacity, ClusterName, Error, Heartbeat, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Role,
+    StateKey, Term,
 };
 use failover_sql::{SqlStore, SqliteOptions};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -99,7 +100,7 @@ pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
     let news = News {
         role: Role::Inactive,
         load,
-        capacity: 10,
+        capacity: Capacity::default(),
         ready: true,
         leaving: false,
         lead: None,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use failover_core::heartbeat::News;
 use failover_core::lease::Acquired;
 use failover_core::{
-    ClusterName, Error, Heartbeat, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Role, StateKey, Term,
+    Capacity, ClusterName, Error, Heartbeat, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Role,
+    StateKey, Term,
 };
 use failover_sql::{MysqlOptions, SqlStore};
 use failover_testing::mariadb::Mariadb;
@@ -97,7 +98,15 @@ pub fn key(key: &str) -> StateKey {
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
     let labels = std::collections::BTreeMap::new();
-    let news = News { role: Role::Inactive, load, capacity: 10, ready: true, leaving: false, lead: None, labels };
+    let news = News {
+        role: Role::Inactive,
+        load,
+        capacity: Capacity::default(),
+        ready: true,
+        leaving: false,
+        lead: None,
+        labels,
+    };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 

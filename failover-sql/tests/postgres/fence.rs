@@ -116,11 +116,11 @@ async fn a_jobs_epoch_fences_the_run_that_was_seized() {
     };
     assert_eq!(store.fence_job(&record().await).unwrap_err().kind(), ErrorKind::Invalid);
     let id = spec.id().clone();
-    let place = Move { job: id.clone(), expect: Epoch(0), step: Step::Place { to: a.clone() } };
+    let place = Move::new(id.clone(), Epoch(0), Step::Place { to: a.clone() });
     store.assign(&active, &[place]).await.unwrap();
     let first = store.fence_job(&record().await).unwrap();
     assert!(withdraw(&mut host, &first, "a").await);
-    let seize = Move { job: id, expect: Epoch(1), step: Step::Seize { from: a, to: Some(b) } };
+    let seize = Move::new(id, Epoch(1), Step::Seize { from: a, to: Some(b) });
     store.assign(&active, &[seize]).await.unwrap();
     assert!(!withdraw(&mut host, &first, "a").await);
     let second = store.fence_job(&record().await).unwrap();

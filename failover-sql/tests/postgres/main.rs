@@ -1,6 +1,7 @@
 //! `PostgreSQL` beyond the conformance suite: round trips, bad input, faults, fences, rights.
 #![cfg(feature = "postgres")]
 
+mod assign;
 mod bad_input;
 mod faults;
 mod fence;

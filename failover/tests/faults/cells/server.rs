@@ -66,7 +66,7 @@ pub(crate) async fn a_server_killed_in_the_middle_of_a_batch_leaves_all_of_it_or
         }
         let moves: Vec<Move> = jobs
             .iter()
-            .map(|job| Move { job: job.clone(), expect: failover::Epoch::ZERO, step: Step::Place { to: me.clone() } })
+            .map(|job| Move::new(job.clone(), failover::Epoch::ZERO, Step::Place { to: me.clone() }))
             .collect();
         let placing = tokio::spawn({
             let (backend, lease) = (backend.clone(), lease.clone());

@@ -45,6 +45,8 @@ struct Made {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ground {
     made: Option<Made>,
+    /// Counts how often they were made.
+    version: u64,
     /// Since when each drain is known here, by its id.
     drains: BTreeMap<NodeId, (String, Time)>,
 }
@@ -81,6 +83,12 @@ impl Ground {
         }
         board.set_places(places);
         self.made = Some(made);
+        self.version += 1;
+    }
+
+    /// Another number whenever the places were made anew.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     fn follow_drains(&mut self, now: Time, settings: &Settings) {

@@ -23,6 +23,8 @@ pub(super) struct OrderBook {
     known: Option<(Version, Orders)>,
     writing: Option<Orders>,
     retry_at: Option<Time>,
+    /// On which state of the orders, the jobs and the nodes there was nothing to answer.
+    settled: Option<(Version, u64, u64)>,
 }
 
 /// How the answer to orders was taken.
@@ -59,13 +61,18 @@ impl OrderBook {
         (wanted, returning)
     }
 
-    /// The call that answers orders, if there is something to say: which begin, which are done, which will not happen.
-    pub(super) fn answer(&mut self, now: Time, mirror: &Mirror, lease: &Lease) -> Option<Call> {
+    /// The call that answers orders, if there is something to say: which begin, which are done, which will not happen. `ground` is
+    /// another number whenever the nodes have changed.
+    pub(super) fn answer(&mut self, now: Time, mirror: &Mirror, ground: u64, lease: &Lease) -> Option<Call> {
         if self.writing.is_some() || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
         self.retry_at = None;
         let (version, orders) = self.known.as_ref()?;
+        let state = Some((*version, mirror.version(), ground));
+        if self.settled == state {
+            return None;
+        }
         let mut next = orders.clone();
         for order in next.orders.values_mut().filter(|order| !order.phase.is_over()) {
             let (phase, reason) = match &order.what {
@@ -75,6 +82,7 @@ impl OrderBook {
             (order.phase, order.reason) = (phase, reason);
         }
         if next == *orders {
+            self.settled = state;
             return None;
         }
         let value = record::encode("control", &next).ok()?.into_bytes();

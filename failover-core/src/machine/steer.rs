@@ -58,7 +58,7 @@ impl Machine {
             }
             // Only of what was read after the fence: an earlier copy of the jobs may not know what an order has done already.
             if steward.is_ready(&self.mirror)
-                && let Some(call) = self.orders.answer(now, &self.mirror, steward.lease())
+                && let Some(call) = self.orders.answer(now, &self.mirror, steward.ground_version(), steward.lease())
             {
                 calls.push((Purpose::Orders, call));
             }

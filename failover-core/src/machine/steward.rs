@@ -101,6 +101,11 @@ impl Steward {
         self.fence == Fence::Installed && mirror.covers(self.read_since)
     }
 
+    /// Another number whenever what is known of the nodes has changed.
+    pub(super) fn ground_version(&self) -> u64 {
+        self.ground.version()
+    }
+
     /// Moves a node's jobs elsewhere as far as there is room.
     pub(super) fn vacate(&mut self, node: NodeId) {
         self.vacate = Some(node);
@@ -120,12 +125,12 @@ impl Steward {
     /// The decisions that are due, once it [`is_ready`](Self::is_ready).
     pub(super) fn decide(&mut self, sight: &Sight<'_>, mirror: &mut Mirror, orders: &OrderBook) -> Option<Call> {
         self.fencing.review(sight.now, mirror, sight.peers, self.read_since, self.lease.term);
+        self.look_around(sight, mirror);
         self.wake_at = None;
         let may_retry = self.may_retry(sight.now);
         if self.assigning || !mirror.covers(self.read_since) || !may_retry {
             return None;
         }
-        self.look_around(sight, mirror);
         let board = &mut mirror.board;
         let (wanted, returning) = orders.wishes();
         board.set_wanted(wanted);
@@ -283,7 +288,7 @@ impl Steward {
 
     /// When it will have something to do by itself; as for [`Fencing::deadline`].
     pub(super) fn deadline(&self, fences_wait: bool, recording: bool, settings: &Settings) -> Option<Time> {
-        let drains = self.ground.deadline(settings).filter(|_| !self.assigning);
+        let drains = self.ground.deadline(settings);
         [self.retry_at, self.wake_at, drains, self.fencing.deadline(fences_wait, recording)].into_iter().flatten().min()
     }
 }

@@ -2,9 +2,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Invariant;
+use crate::control::{self, Settings};
 use crate::heartbeat::Role;
 use crate::ids::{Epoch, JobId, Member, Revision};
-use crate::job::{JobChange, JobRecord, Phase};
+use crate::job::{FailoverPolicy, JobChange, JobRecord, Phase};
+use crate::record;
 use crate::testkit::sim::plan::Setup;
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 
@@ -23,6 +25,8 @@ use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 /// - A job that had failed waits for its backoff: up to eight beats after four failures, which run beside all of the above; one
 ///   that failed more often is not waited for.
 ///
+/// - A run that hangs is told to stop when its promise is broken and cut off one promise later.
+///
 /// Clocks may run slow by the drift, so all of it is stretched by that.
 pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
     let timing = &setup.timing;
@@ -35,7 +39,9 @@ pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
     let promote = hooks + round_trip * 4;
     let fence = timing.beat() * 2 + round_trip * 4;
     let place = timing.beat() * 2 + round_trip * 4 + starting + stopping * 2;
-    let total = elect + promote + fence + place;
+    let promises = setup.jobs.iter().filter_map(|job| job.spec.policy().progress);
+    let hung = promises.max().unwrap_or_default() * 2;
+    let total = elect + promote + fence + place + hung;
     total + total * timing.drift_ppm() / 1_000_000
 }
 
@@ -150,12 +156,43 @@ fn is_settled(scene: &Scene, record: &JobRecord, fit: &[&ProcessScene]) -> Resul
         (None, Phase::Failed) if record.failures > 4 => Ok(true),
         // That it has ended may be on its way to the store, once.
         (Some(owner), phase) => Ok(phase == Phase::Running || is_run(scene, owner, record)),
-        (None, _) => {
-            let records = jobs(scene);
-            let load = |p: &ProcessScene| -> u32 {
-                records.iter().filter(|r| r.owner.as_ref() == Some(&p.member)).map(|r| r.spec.weight()).sum()
-            };
-            Ok(!fit.iter().any(|p| p.capacity >= load(p) + record.spec.weight()))
-        }
+        (None, _) => Ok(has_given_up(record) || !fit.iter().any(|process| may_take(scene, process, record))),
     }
+}
+
+/// Whether its policy wants it to be left alone now.
+fn has_given_up(record: &JobRecord) -> bool {
+    let over = record.spec.policy().retries.is_some_and(|most| record.course.retries >= most);
+    over && matches!(record.phase, Phase::Failed | Phase::Lost)
+}
+
+/// Whether the node could take a job that nobody has, by everything that is asked of it.
+fn may_take(scene: &Scene, process: &ProcessScene, record: &JobRecord) -> bool {
+    let (node, policy, settings) = (&process.member.node, record.spec.policy(), settings(scene));
+    let last = record.runs.last().map(|run| &run.member.node);
+    let bound = match policy.failover {
+        FailoverPolicy::Automatic => None,
+        FailoverPolicy::Manual | FailoverPolicy::Never => record.course.home.as_ref().or(last),
+    };
+    if bound.is_some_and(|bound| bound != node) || !(policy.pins.is_empty() || policy.pins.contains(node)) {
+        return false;
+    }
+    if settings.cordoned.contains(node) || settings.drains.contains_key(node) {
+        return false;
+    }
+    let others = jobs(scene);
+    let is_there = |other: &&JobRecord| {
+        let moving = matches!(other.phase, Phase::Draining | Phase::Queued | Phase::Lost | Phase::Failed);
+        let owned = other.owner.as_ref().is_some_and(|owner| owner.node == *node);
+        other.spec.id() != record.spec.id() && (owned || moving && other.course.target.as_ref() == Some(node))
+    };
+    let there: Vec<&JobRecord> = others.iter().filter(is_there).collect();
+    let apart = policy.apart.is_some() && there.iter().any(|other| other.spec.policy().apart == policy.apart);
+    let load: u32 = there.iter().map(|other| other.spec.weight()).sum();
+    !apart && process.capacity >= load + record.spec.weight()
+}
+
+fn settings(scene: &Scene) -> Settings {
+    let document = scene.world.get(&control::settings_key());
+    document.and_then(|document| record::decode("get", "settings", &document.value).ok()).unwrap_or_default()
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Script, show};
+use super::{Script, settings, show};
 use crate::ids::{JobId, LeaseName, NodeId};
-use crate::job::{JobPolicy, JobSpec};
+use crate::job::JobSpec;
 use crate::machine::{Command, Effect, Switch};
 use crate::testkit::sim::engine::{DAWN, Engine, Fate, Rule};
 use crate::testkit::sim::plan::{Act, JobFate, JobPlan, Target, Weather};
@@ -72,7 +72,7 @@ impl Script {
                 let position = engine.setup.jobs.iter().position(|plan| plan.spec.id().as_str() == *job);
                 Act::Remove(position.ok_or_else(|| format!("no job is called {job}"))?)
             }
-            _ => return Err(format!("`{}` is no command", words.join(" "))),
+            _ => settings::act(engine, words)?.ok_or_else(|| format!("`{}` is no command", words.join(" ")))?,
         };
         engine.act(act);
         Ok(())
@@ -82,9 +82,8 @@ impl Script {
         let id = JobId::new(name).map_err(|e| e.to_string())?;
         let weight = option(options, "weight")?.map_or(Ok(1), |n| n.parse().map_err(|e| format!("{n}: {e}")))?;
         let spec = JobSpec::new(id, "").and_then(|spec| spec.with_weight(weight));
-        let mut policy = JobPolicy::default();
-        policy.progress = option(options, "progress")?.map(duration).transpose()?;
-        let spec = spec.and_then(|spec| spec.with_policy(policy)).map_err(|e| e.to_string())?;
+        let spec =
+            spec.map_err(|e| e.to_string())?.with_policy(settings::policy(options)?).map_err(|e| e.to_string())?;
         let time = |key: &str, default: u64| option(options, key)?.map_or(Ok(Duration::from_millis(default)), duration);
         let end = match option(options, "completes")? {
             Some(after) => JobFate::Completes(duration(after)?),
@@ -189,20 +188,38 @@ fn node(engine: &Engine, name: &str) -> Result<usize, String> {
     position.ok_or_else(|| format!("no node is called {name}"))
 }
 
-fn option<'a>(options: &[&'a str], key: &str) -> Result<Option<&'a str>, String> {
+/// Every option of any command.
+const OPTIONS: [&str; 14] = [
+    "weight",
+    "start",
+    "stop",
+    "completes",
+    "hangs",
+    "progress",
+    "pin",
+    "failover",
+    "retries",
+    "apart",
+    "capacity",
+    "within",
+    "then",
+    "to",
+];
+
+pub(super) fn option<'a>(options: &[&'a str], key: &str) -> Result<Option<&'a str>, String> {
     let mut found = None;
     for word in options {
         match word.split_once('=') {
             Some((name, value)) if name == key => found = Some(value),
-            Some(("weight" | "start" | "stop" | "completes" | "hangs" | "progress" | "capacity", _)) => {}
-            None if *word == "stubborn" => {}
+            Some((name, _)) if OPTIONS.contains(&name) => {}
+            None if ["stubborn", "at-once"].contains(word) => {}
             _ => return Err(format!("`{word}` is no option")),
         }
     }
     Ok(found)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
     let number: f64 = digits.parse().map_err(|e| format!("`{text}` is no time: {e}"))?;
     let seconds = match unit {

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! nodes a b c                         the cluster, which starts at once; `nodes a b capacity=2`
-//! job j1                              submits a job; weight=2 start=100ms stop=1s completes=5s stubborn
+//! job j1                              submits a job; weight=2 start=100ms stop=1s completes=5s stubborn; progress=1s hangs=3s;
+//!                                     pin=a,b failover=manual retries=2 apart=g
 //! run until active=a                  or standby=b, stage a=isolated, j1=b (runs there), event=node_fenced; a minute at most
 //! advance 5s
 //! crash a | restart a | leave a | maintenance a on | maintenance a off
@@ -16,6 +17,9 @@
 //! delay reply acquire active by 6s    so is one that is late; or delay request …; the lease and the node may be left out
 //! switchover to b | switchover        an operator's wish
 //! remove j1
+//! move j1 to b | failback a           an operator's order
+//! roster b a | cordon a | uncordon a | failback automatic 5s
+//! drain a at-once within=5s then=force
 //! write a active                      a's host writes with its last token without checking it; or write a j1
 //! status                              who is what, who holds what, what runs
 //! expect active=b                     as after `run until`
@@ -25,6 +29,7 @@
 //! The clocks all run at the store's rate and a message takes 5 ms, so every time in a transcript is exact.
 
 mod command;
+mod settings;
 mod show;
 
 use std::collections::BTreeMap;

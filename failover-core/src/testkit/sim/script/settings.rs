@@ -1,0 +1,73 @@
+//! The commands that change the cluster's settings, give orders, and describe jobs.
+
+use std::time::Duration;
+
+use super::command::{duration, option};
+use crate::control::{self, Drain, Errand, Overdue, Settings};
+use crate::ids::{GroupName, JobId, NodeId};
+use crate::job::{Failback, FailoverPolicy, JobPolicy};
+use crate::record;
+use crate::testkit::sim::engine::Engine;
+use crate::testkit::sim::plan::Act;
+
+/// The settings or the order these words stand for; nothing if they are no such command.
+pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String> {
+    let mut settings = current(engine);
+    match words {
+        ["cordon", node] => drop(settings.cordoned.insert(id(node)?)),
+        ["uncordon", node] => {
+            settings.cordoned.remove(&id(node)?);
+            settings.drains.remove(&id(node)?);
+        }
+        ["drain", node, options @ ..] => {
+            let within = option(options, "within")?.map_or(Ok(Duration::from_secs(10)), duration)?;
+            let then = match option(options, "then")? {
+                Some("force") => Overdue::Force,
+                Some("abort") | None => Overdue::Abort,
+                Some(other) => return Err(format!("`{other}` is neither abort nor force")),
+            };
+            let mut drain = Drain::new(within, then);
+            drain.id = format!("{node}-{}", engine.scene.now.as_nanos());
+            drain.at_once = options.contains(&"at-once");
+            settings.drains.insert(id(node)?, drain);
+        }
+        ["roster", nodes @ ..] => settings.roster = nodes.iter().map(|node| id(node)).collect::<Result<_, _>>()?,
+        ["failback", "automatic", stable_for] => {
+            settings.failback = Failback::Automatic { stable_for: duration(stable_for)? };
+        }
+        ["failback", node] => return Ok(Some(Act::Order(Errand::Failback { node: id(node)? }))),
+        ["move", job, "to", node] => {
+            let job = JobId::new(job).map_err(|e| e.to_string())?;
+            return Ok(Some(Act::Order(Errand::Move { job, to: id(node)? })));
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(Act::Settings(Box::new(settings))))
+}
+
+fn current(engine: &Engine) -> Settings {
+    let document = engine.scene.world.get(&control::settings_key());
+    document.and_then(|document| record::decode("get", "settings", &document.value).ok()).unwrap_or_default()
+}
+
+fn id(name: &str) -> Result<NodeId, String> {
+    NodeId::new(name).map_err(|e| e.to_string())
+}
+
+/// The policy among a job's options.
+pub(super) fn policy(options: &[&str]) -> Result<JobPolicy, String> {
+    let mut policy = JobPolicy::default();
+    policy.progress = option(options, "progress")?.map(duration).transpose()?;
+    if let Some(pins) = option(options, "pin")? {
+        policy.pins = pins.split(',').map(id).collect::<Result<_, _>>()?;
+    }
+    policy.failover = match option(options, "failover")? {
+        Some("manual") => FailoverPolicy::Manual,
+        Some("never") => FailoverPolicy::Never,
+        Some("automatic") | None => FailoverPolicy::Automatic,
+        Some(other) => return Err(format!("`{other}` is no policy")),
+    };
+    policy.retries = option(options, "retries")?.map(|n| n.parse().map_err(|e| format!("{n}: {e}"))).transpose()?;
+    policy.apart = option(options, "apart")?.map(GroupName::new).transpose().map_err(|e| e.to_string())?;
+    Ok(policy)
+}

@@ -97,9 +97,9 @@ impl Keys {
         format!("{}job/", self.root)
     }
 
-    /// The payload of a job, if it is too long for its record.
-    pub(crate) fn payload(&self, job: &JobId) -> String {
-        format!("{}payload/{job}", self.root)
+    /// The spec of a job, if it is too long for its record.
+    pub(crate) fn spec(&self, job: &JobId) -> String {
+        format!("{}spec/{job}", self.root)
     }
 
     /// Up to where removals were dropped from the feed.

@@ -18,7 +18,7 @@ use crate::store::{Shared, lock};
 /// How many keys are remembered at most.
 const MOST: usize = 50_000;
 
-/// Values longer than this are not remembered: only documents and payloads are.
+/// Values longer than this are not remembered: only documents and jobs' specs are.
 const LONG: usize = 16 * 1024;
 
 /// A key as etcd has it.

@@ -13,5 +13,7 @@ mod fence;
 mod input;
 #[path = "etcd/jobs.rs"]
 mod jobs;
+#[path = "etcd/round_trips.rs"]
+mod round_trips;
 #[path = "etcd/servers.rs"]
 mod servers;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp};
 use failover_core::job::{Changes, JobChange};
-use failover_core::{Error, ErrorKind, JobId, Result, Revision};
+use failover_core::{Error, ErrorKind, JobId, JobSpec, Result, Revision};
 
-use super::record::{Job, Kept, Stored, end_of, etcd_revision, payload, start_of};
+use super::record::{Job, Kept, Stored, end_of, etcd_revision, parse_spec, start_of};
 use crate::connection::{Access, Call};
 use crate::keys::{self, JOBS};
 use crate::store::Shared;
@@ -18,8 +18,8 @@ const MAX_PAGE: usize = 1000;
 /// More than two revisions can have changes: what is read besides a page, so that it ends where a revision does.
 const BESIDES: usize = 256;
 
-/// How many payloads are read in one request, of up to 64 KiB each.
-const PAYLOADS: usize = 64;
+/// How many specs are read in one request, with payloads of up to 64 KiB each.
+const SPECS: usize = 64;
 
 /// A stretch of the feed as it was read.
 struct Stretch {
@@ -61,7 +61,7 @@ impl Shared {
                 stretch = self.stretch(call, from, limit).await?;
                 continue;
             }
-            match self.with_payloads(call, told, at).await {
+            match self.with_specs(call, told, at).await {
                 Ok(changes) => return Ok(Changes { reset, changes, upto, more }),
                 // A job has changed since the stretch was read: read again.
                 Err(None) => stretch = self.stretch(call, from, limit).await?,
@@ -125,19 +125,19 @@ impl Shared {
         Ok((id, stored))
     }
 
-    /// Adds the payloads that are kept apart, as they were at the same revision. Nothing as an error if that has been compacted.
-    async fn with_payloads(
+    /// Adds the specs that are kept apart, as they were at the same revision. Nothing as an error if that has been compacted.
+    async fn with_specs(
         &self,
         call: &Call,
         told: Vec<(JobId, Stored)>,
         at: i64,
     ) -> Result<Vec<JobChange>, Option<Error>> {
-        let apart = told.iter().filter(|(_, stored)| matches!(&stored.kept, Kept::Job(job) if !job.inline()));
+        let apart = told.iter().filter(|(_, stored)| matches!(&stored.kept, Kept::Job(job) if !job.inline));
         let apart: Vec<JobId> = apart.map(|(id, _)| id.clone()).collect();
-        let mut payloads: HashMap<JobId, String> = HashMap::new();
-        for some in apart.chunks(PAYLOADS) {
+        let mut specs: HashMap<JobId, JobSpec> = HashMap::new();
+        for some in apart.chunks(SPECS) {
             let options = GetOptions::new().with_revision(at);
-            let gets = some.iter().map(|id| TxnOp::get(self.keys.payload(id), Some(options.clone()))).collect();
+            let gets = some.iter().map(|id| TxnOp::get(self.keys.spec(id), Some(options.clone()))).collect();
             let (answers, _, _) = match self.read(call, &self.durable, gets).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable && error.to_string().contains("compacted") => {
                     return Err(None);
@@ -146,13 +146,13 @@ impl Shared {
             };
             for (id, answer) in some.iter().zip(&answers) {
                 if let Some(kv) = kvs(Some(answer)).first() {
-                    payloads.insert(id.clone(), payload(call, id, kv.value()).map_err(Some)?);
+                    specs.insert(id.clone(), parse_spec(call, id, kv.value()).map_err(Some)?);
                 }
             }
         }
         let mut change = |(id, stored): (JobId, Stored)| match stored.kept {
             Kept::Gone { .. } => Ok(JobChange::Removed { id, revision: stored.position }),
-            Kept::Job(job) => Ok(JobChange::Put(Job::whole(*job, call, payloads.remove(&id))?)),
+            Kept::Job(job) => Ok(JobChange::Put(Job::whole(*job, call, specs.remove(&id))?)),
         };
         told.into_iter().map(|told| change(told).map_err(Some)).collect()
     }

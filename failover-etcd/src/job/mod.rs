@@ -12,12 +12,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use failover_core::job::{Assigned, Changes, JobReport, Move, Removed, Reported, Submitted};
+use failover_core::job::{Assigned, Changes, JobReport, Move, Removed, Reported, Revised, Submitted};
 use failover_core::rules::{self, Next};
+use failover_core::time::Stamp;
 use failover_core::{Epoch, JobAssigner, JobId, JobRecord, JobSpec, Lease, Result, Revision, Term};
 
 use crate::connection::Call;
-use crate::keys::{self, JOBS};
+use crate::keys::JOBS;
 use crate::store::{EtcdStore, Shared};
 use crate::txn::{Entry, Op, Plan, View};
 use record::{Kept, Stored};
@@ -36,24 +37,33 @@ impl JobAssigner for EtcdStore {
         let shared = &*self.shared;
         let call = Call::new("submit");
         let id = spec.id();
-        let named = [shared.keys.job(id), shared.keys.payload(id), shared.keys.floor()];
+        let named = [shared.keys.job(id), shared.keys.spec(id), shared.keys.floor()];
         let decide = |view: &View| {
-            let there = view.at(0).map(|entry| Stored::parse(&call, id, entry)).transpose()?;
-            let epoch = match there {
-                Some(Stored { kept: Kept::Job(job), .. }) => {
-                    let payload = view.at(1).map(|entry| record::payload(&call, id, &entry.value)).transpose()?;
-                    return Ok(Plan::Answer(rules::submit(&job.whole(&call, payload)?, spec)));
-                }
-                Some(Stored { kept: Kept::Gone { epoch }, .. }) => epoch,
-                None => Epoch(Shared::first_epoch(&call, view, 2)?),
+            let epoch = match there(&call, id, view)? {
+                There::Job(there) => return Ok(Plan::Answer(rules::submit(&there, spec))),
+                There::Gone { epoch } => epoch,
+                There::Nothing => Epoch(Shared::first_epoch(&call, view, 2)?),
             };
             let mut writes = Writes::new(shared);
-            writes.put(&call, &rules::queued(spec, epoch, Revision::ZERO), record::fits(spec.payload()))?;
-            if !record::fits(spec.payload()) {
-                let value = keys::value(spec.payload());
-                writes.ops.push(Op::put(named[1].clone(), value));
-            }
+            writes.put_whole(&call, &rules::queued(spec, epoch, Revision::ZERO), view.at(1))?;
             Ok(Plan::Write(writes.done(), Submitted::Created))
+        };
+        let (answer, _) = shared.within(&call, shared.transact(&call, &shared.durable, &named, decide)).await?;
+        Ok(answer)
+    }
+
+    async fn revise(&self, spec: &JobSpec) -> Result<Revised> {
+        let shared = &*self.shared;
+        let call = Call::new("revise");
+        let id = spec.id();
+        let named = [shared.keys.job(id), shared.keys.spec(id)];
+        let decide = |view: &View| {
+            let There::Job(there) = there(&call, id, view)? else { return Ok(Plan::Answer(Revised::Absent)) };
+            let (answer, next) = rules::revise(&there, spec);
+            let Next::Put(record) = next else { return Ok(Plan::Answer(answer)) };
+            let mut writes = Writes::new(shared);
+            writes.put_whole(&call, &record, view.at(1))?;
+            Ok(Plan::Write(writes.done(), answer))
         };
         let (answer, _) = shared.within(&call, shared.transact(&call, &shared.durable, &named, decide)).await?;
         Ok(answer)
@@ -80,7 +90,7 @@ impl JobAssigner for EtcdStore {
 
     async fn assign(&self, fence: &Lease, moves: &[Move]) -> Result<Assigned> {
         rules::check_moves("assign", moves)?;
-        let call = Call::new("assign");
+        let (call, at) = (Call::new("assign"), Stamp::now());
         let jobs: Vec<&JobId> = moves.iter().map(|wanted| &wanted.job).collect();
         let (answer, revision) = self
             .change(&call, &jobs, Some(fence), |records, writes| {
@@ -90,7 +100,7 @@ impl JobAssigner for EtcdStore {
                 let (mut steps, mut stale) = (Vec::with_capacity(moves.len()), Vec::new());
                 for wanted in moves {
                     let there = records.get(&wanted.job);
-                    match there.and_then(|there| Some((there, rules::step(&there.record, wanted)?))) {
+                    match there.and_then(|there| Some((there, rules::step(&there.record, wanted, at)?))) {
                         Some(step) => steps.push(step),
                         None => stale.push(wanted.job.clone()),
                     }
@@ -117,7 +127,7 @@ impl JobAssigner for EtcdStore {
 
     async fn report(&self, reports: &[JobReport]) -> Result<Vec<Reported>> {
         rules::check_reports("report", reports)?;
-        let call = Call::new("report");
+        let (call, at) = (Call::new("report"), Stamp::now());
         let jobs: Vec<&JobId> = reports.iter().map(|said| &said.job).collect();
         let (answers, _) = self
             .change(&call, &jobs, None, |records, writes| {
@@ -128,7 +138,7 @@ impl JobAssigner for EtcdStore {
                 for said in reports {
                     let there = now.entry(&said.job);
                     let there = there.or_insert_with(|| records.get(&said.job).map(|there| there.record.clone()));
-                    let next = there.as_ref().and_then(|there| rules::report(there, said));
+                    let next = there.as_ref().and_then(|there| rules::report(there, said, at));
                     answers.push(if next.is_some() { Reported::Accepted } else { Reported::Stale });
                     match &next {
                         None | Some(Next::Same) => continue,
@@ -153,11 +163,31 @@ impl JobAssigner for EtcdStore {
     }
 }
 
-/// A job as it was read.
-struct There {
-    /// Without the payload, if that is kept elsewhere: no rule looks at it.
+/// What is there under a job's name.
+enum There {
+    Job(Box<JobRecord>),
+    Gone { epoch: Epoch },
+    Nothing,
+}
+
+/// The same, in a view of the job's record and of the key of its spec.
+fn there(call: &Call, id: &JobId, view: &View) -> Result<There> {
+    match view.at(0).map(|entry| Stored::parse(call, id, entry)).transpose()? {
+        None => Ok(There::Nothing),
+        Some(Stored { kept: Kept::Gone { epoch }, .. }) => Ok(There::Gone { epoch }),
+        Some(Stored { kept: Kept::Job(job), .. }) => {
+            let apart = view.at(1).filter(|_| !job.inline);
+            let spec = apart.map(|entry| record::parse_spec(call, id, &entry.value)).transpose()?;
+            Ok(There::Job(Box::new(job.whole(call, spec)?)))
+        }
+    }
+}
+
+/// A job to be moved.
+struct Found {
+    /// Without the spec, if that is kept elsewhere: no rule that moves a job looks at it.
     record: JobRecord,
-    /// Whether the payload is in the record.
+    /// Whether the spec is in the record.
     inline: bool,
 }
 
@@ -168,7 +198,7 @@ impl EtcdStore {
         call: &Call,
         jobs: &[&JobId],
         fence: Option<&Lease>,
-        mut decide: impl FnMut(&HashMap<JobId, There>, &mut Writes<'_>) -> Result<T>,
+        mut decide: impl FnMut(&HashMap<JobId, Found>, &mut Writes<'_>) -> Result<T>,
     ) -> Result<(T, Option<Revision>)> {
         let shared = &self.shared;
         let mut jobs = jobs.to_vec();
@@ -186,8 +216,8 @@ impl EtcdStore {
             for (index, job) in jobs.iter().enumerate() {
                 let Some(entry) = view.at(index) else { continue };
                 if let Kept::Job(kept) = Stored::parse(call, job, entry)?.kept {
-                    let inline = kept.inline();
-                    records.insert((*job).clone(), There { record: kept.without_payload(), inline });
+                    let inline = kept.inline;
+                    records.insert((*job).clone(), Found { record: kept.record(), inline });
                 }
             }
             let answer = decide(&records, &mut writes)?;
@@ -219,7 +249,7 @@ struct Writes<'s> {
     buried: u32,
     /// The term that has raised the fence higher.
     fenced: Option<Term>,
-    /// Payloads to delete, where there is room for it: what is left of them a later submission writes over.
+    /// Specs to delete, where there is room for it: what is left of them a later submission clears away.
     orphans: Vec<Op>,
 }
 
@@ -237,7 +267,7 @@ impl<'s> Writes<'s> {
     }
 
     /// Writes what the rules made of a job.
-    fn apply(&mut self, call: &Call, there: &There, next: Next) -> Result<()> {
+    fn apply(&mut self, call: &Call, there: &Found, next: Next) -> Result<()> {
         match next {
             Next::Same => Ok(()),
             Next::Put(record) => self.put(call, &record, there.inline),
@@ -247,11 +277,23 @@ impl<'s> Writes<'s> {
                 self.change(op);
                 self.buried += 1;
                 if !there.inline {
-                    self.orphans.push(Op::Delete { key: self.shared.keys.payload(id) });
+                    self.orphans.push(Op::Delete { key: self.shared.keys.spec(id) });
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Writes a job with its spec, in place of what is under the spec's key.
+    fn put_whole(&mut self, call: &Call, job: &JobRecord, apart: Option<&Entry>) -> Result<()> {
+        let key = self.shared.keys.spec(job.spec.id());
+        let value = record::spec_apart(call, &job.spec)?;
+        self.put(call, job, value.is_none())?;
+        match value {
+            Some(value) => self.ops.push(Op::put(key, value)),
+            None => self.ops.extend(apart.map(|_| Op::Delete { key })),
+        }
+        Ok(())
     }
 
     fn put(&mut self, call: &Call, job: &JobRecord, inline: bool) -> Result<()> {

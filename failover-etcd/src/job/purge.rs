@@ -58,8 +58,8 @@ impl Shared {
         for some in jobs.chunks(CHUNK) {
             self.rewrite(call, some, |writes, id, stored| match stored.kept {
                 Kept::Job(job) => {
-                    let inline = job.inline();
-                    writes.put(&Call::new("purge"), &job.without_payload(), inline)
+                    let inline = job.inline;
+                    writes.put(&Call::new("purge"), &job.record(), inline)
                 }
                 Kept::Gone { .. } => Err(keys::corrupt("purge", &super::record::what(id))),
             })

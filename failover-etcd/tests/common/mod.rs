@@ -12,8 +12,8 @@ use failover_core::lease::{Acquired, Tenant};
 use failover_core::testkit::conformance::Fixture;
 use failover_core::time::{Clock, SystemClock};
 use failover_core::{
-    Backend, ClusterName, Heartbeat, Incarnation, JobId, Lease, LeaseManager, LeaseName, Member, NodeId, Role,
-    StateKey, Term,
+    Backend, Capacity, ClusterName, Heartbeat, Incarnation, JobId, Lease, LeaseManager, LeaseName, Member, NodeId,
+    Role, StateKey, Term,
 };
 use failover_etcd::{EtcdOptions, EtcdStore, etcd_client};
 use failover_testing::etcd::{Etcd, EtcdCluster};
@@ -175,7 +175,7 @@ pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
     let news = News {
         role: Role::Inactive,
         load,
-        capacity: 10,
+        capacity: Capacity::default(),
         ready: true,
         leaving: false,
         lead: None,

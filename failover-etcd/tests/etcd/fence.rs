@@ -34,7 +34,7 @@ async fn a_jobs_epoch_fences_the_run_that_was_seized() {
     let job = job_id("import");
     store.submit(&JobSpec::new(job.clone(), "").unwrap()).await.unwrap();
     assert_eq!(store.fence_job(&record(&store).await).unwrap_err().kind(), ErrorKind::Invalid);
-    let place = Move { job: job.clone(), expect: Epoch(0), step: Step::Place { to: a.clone() } };
+    let place = Move::new(job.clone(), Epoch(0), Step::Place { to: a.clone() });
     store.assign(&active, &[place]).await.unwrap();
     let first = store.fence_job(&record(&store).await).unwrap();
     let write = || [TxnOp::put(format!("host/{}", own_prefix()), "x", None)];
@@ -43,7 +43,7 @@ async fn a_jobs_epoch_fences_the_run_that_was_seized() {
         JobReport { job: job.clone(), member: a.clone(), epoch: Epoch(1), status: JobStatus::Progress("half".into()) };
     store.report(&[said]).await.unwrap();
     assert!(first.write(&mut host, write()).await.unwrap().is_ok(), "progress changes no token");
-    let seize = Move { job, expect: Epoch(1), step: Step::Seize { from: a, to: Some(b) } };
+    let seize = Move::new(job, Epoch(1), Step::Seize { from: a, to: Some(b) });
     store.assign(&active, &[seize]).await.unwrap();
     let fenced = first.write(&mut host, write()).await.unwrap().unwrap_err();
     assert_eq!((fenced.token.name.as_str(), fenced.token.number), ("job/import", 1));

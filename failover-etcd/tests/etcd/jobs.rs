@@ -4,24 +4,25 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use failover_core::job::{
-    Assigned, JobChange, JobReport, JobStatus, MAX_BATCH, MAX_PAYLOAD, Move, Removed, Reported, Step,
+    Assigned, Course, JobChange, JobPolicy, JobReport, JobStatus, MAX_BATCH, MAX_DETAIL, MAX_PAYLOAD, MAX_RUN_DETAIL,
+    MAX_RUNS, Move, Removed, Reported, Revised, Step,
 };
 use failover_core::{Epoch, JobAssigner, JobRecord, JobSpec, Lease, Member, Revision, Term};
 use failover_etcd::EtcdStore;
 use failover_etcd::etcd_client::{DeleteOptions, GetOptions};
 
-use crate::common::{ONE, client, job_id, lease_name, member, open, own_prefix};
+use crate::common::{ONE, client, job_id, lease_name, member, node, open, own_prefix};
 
 fn fence(holder: &Member) -> Lease {
     Lease { name: lease_name("active"), holder: holder.clone(), term: Term(1), ttl: Duration::from_secs(5) }
 }
 
 fn seize(job: &str, epoch: u64, from: &Member) -> Move {
-    Move { job: job_id(job), expect: Epoch(epoch), step: Step::Seize { from: from.clone(), to: None } }
+    Move::new(job_id(job), Epoch(epoch), Step::Seize { from: from.clone(), to: None })
 }
 
 fn place(job: &str, epoch: u64, to: &Member) -> Move {
-    Move { job: job_id(job), expect: Epoch(epoch), step: Step::Place { to: to.clone() } }
+    Move::new(job_id(job), Epoch(epoch), Step::Place { to: to.clone() })
 }
 
 /// A reader that pages through the feed as a node does.
@@ -66,7 +67,7 @@ async fn a_hundred_jobs_with_the_longest_payloads_move_at_once_and_go_at_once() 
         job: job_id(name),
         member: m.clone(),
         epoch: Epoch(1),
-        status: JobStatus::Progress("\u{1}".repeat(1024)),
+        status: JobStatus::Progress("\u{1}".repeat(MAX_DETAIL)),
     };
     let reports: Vec<JobReport> = names.iter().map(said).collect();
     assert_eq!(store.report(&reports).await.unwrap(), [Reported::Accepted; MAX_BATCH]);
@@ -87,6 +88,65 @@ async fn a_hundred_jobs_with_the_longest_payloads_move_at_once_and_go_at_once() 
     store.submit(&again).await.unwrap();
     follow(&store, &mut known, Revision::ZERO, 9).await;
     assert_eq!((known[&names[99]].epoch, known[&names[99]].spec.payload()), (Epoch(2), "small"));
+}
+
+/// What takes the most room: every text as long as it may be, of letters that JSON writes as six, names of the longest, and
+/// all the runs that are remembered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_jobs_with_full_histories_move_at_once() {
+    let store = open(&format!("{}?prefix={}", ONE.url(), own_prefix())).await;
+    let m = member(&"n".repeat(64), u128::MAX);
+    let names: Vec<String> = (0..MAX_BATCH).map(|i| format!("{i:064}")).collect();
+    let mut way = Course::default();
+    (way.home, way.target, way.retries) = (Some(m.node.clone()), Some(m.node.clone()), u32::MAX);
+    for name in &names {
+        let spec = JobSpec::new(job_id(name), "\u{1}".repeat(900)).unwrap();
+        store.submit(&spec).await.unwrap();
+    }
+    let failure = JobStatus::Failed("\u{1}".repeat(MAX_DETAIL));
+    let rounds = MAX_RUNS as u64 + 1;
+    for epoch in 0..rounds {
+        let noted = |name: &String| Move { course: way.clone(), ..place(name, epoch, &m) };
+        let moves: Vec<Move> = names.iter().map(noted).collect();
+        let assigned = store.assign(&fence(&m), &moves).await;
+        assert!(matches!(assigned, Ok(Assigned::Applied(_))), "{assigned:?}");
+        let said = |name: &String| {
+            let (job, member, status) = (job_id(name), m.clone(), failure.clone());
+            JobReport { job, member, epoch: Epoch(epoch + 1), status }
+        };
+        let reports: Vec<JobReport> = names.iter().map(said).collect();
+        assert_eq!(store.report(&reports).await.unwrap(), [Reported::Accepted; MAX_BATCH]);
+    }
+    let mut known = BTreeMap::new();
+    follow(&store, &mut known, Revision::ZERO, 30).await;
+    assert_eq!(known.len(), MAX_BATCH);
+    for record in known.values() {
+        let kept: Vec<usize> =
+            record.runs.iter().map(|run| run.end.as_ref().map_or(0, |end| end.detail.len())).collect();
+        assert_eq!((kept, &record.course), (vec![MAX_RUN_DETAIL; MAX_RUNS], &way));
+        assert_eq!((record.spec.payload().len(), record.detail.len()), (900, MAX_DETAIL));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revised_spec_moves_between_its_record_and_a_key_of_its_own() {
+    let prefix = own_prefix();
+    let store = open(&format!("{}?prefix={prefix}", ONE.url())).await;
+    let mut host = client(&ONE.url()).await;
+    let small = JobSpec::new(job_id("import"), "small").unwrap();
+    let large = small.clone().with_payload("x".repeat(2000)).unwrap();
+    let mut ruled = JobPolicy::default();
+    ruled.pins = (0..64).map(|n| node(&format!("a-node-of-many-{n}"))).collect();
+    let ruled = small.clone().with_policy(ruled).unwrap();
+    store.submit(&small).await.unwrap();
+    for (spec, apart) in [(&large, 1), (&small, 0), (&ruled, 1), (&large, 1), (&small, 0)] {
+        assert_eq!(store.revise(spec).await.unwrap(), Revised::Changed);
+        let mut known = BTreeMap::new();
+        follow(&store, &mut known, Revision::ZERO, 9).await;
+        assert_eq!(&known["import"].spec, spec);
+        let keys = host.get(format!("{prefix}/c/spec/import"), None).await.unwrap().count();
+        assert_eq!(keys, apart, "{spec:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

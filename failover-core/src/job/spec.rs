@@ -104,7 +104,7 @@ impl fmt::Debug for JobSpec {
 }
 
 /// Where a job may run, in which order, and what becomes of it when its node is lost.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct JobPolicy {

@@ -5,10 +5,19 @@
 //! from the store to ask what would follow.
 
 mod board;
+mod decide;
+mod enter;
 mod explain;
 mod ground;
+mod index;
+mod job;
 mod place;
+mod queue;
+mod room;
+mod round;
+mod slab;
 mod strategy;
+mod verdict;
 mod why;
 
 use std::time::Duration;

@@ -74,9 +74,13 @@ impl Strategy for Spread {
     }
 
     fn score(&self, _: &Demand<'_>, node: &Candidate<'_>) -> i64 {
-        // Both shares in parts of a million: 31 bits each.
-        (share(node.used.weight, node.capacity.weight) << 31) | share(node.used.jobs, node.capacity.jobs)
+        share_score(node.used, node.capacity)
     }
+}
+
+/// The shares of weight and of jobs that are taken, in parts of a million and in 31 bits each.
+pub(super) fn share_score(used: Capacity, capacity: Capacity) -> i64 {
+    (share(used.weight, capacity.weight) << 31) | share(used.jobs, capacity.jobs)
 }
 
 fn share(used: u32, of: u32) -> i64 {

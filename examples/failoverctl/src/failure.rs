@@ -15,6 +15,8 @@ pub(crate) enum Status {
     Usage = 2,
     /// The cluster's state refuses it.
     Refused = 3,
+    /// What was waited for did not come in time.
+    TimedOut = 14,
 }
 
 /// A command that did not do what it was asked for.

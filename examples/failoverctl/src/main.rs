@@ -9,6 +9,7 @@ compile_error!("failoverctl stops commands by signals and process groups, which 
 mod cli;
 mod command;
 mod failure;
+mod file;
 mod guard;
 mod logging;
 mod output;

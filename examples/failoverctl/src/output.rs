@@ -30,9 +30,13 @@ impl Form {
     pub(crate) fn render<T: Show>(self, thing: &T) -> String {
         match self {
             Self::Human => thing.human(),
-            // Everything shown is a plain struct of names, numbers and texts, which always serialises.
-            Self::Json => serde_json::to_string(thing).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}")),
+            Self::Json => Self::json(thing),
         }
+    }
+
+    /// One object. Everything shown is a plain struct of names, numbers and texts, which always serialises.
+    pub(crate) fn json(thing: &impl Serialize) -> String {
+        serde_json::to_string(thing).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"))
     }
 }
 
@@ -140,6 +144,11 @@ impl Show for EventLine {
         }
         plain(&text)
     }
+}
+
+/// A moment that the store has on record, by the wall clock of whoever wrote it.
+pub(crate) fn moment(at: failover::time::Stamp) -> String {
+    jiff::Timestamp::try_from(at.as_system_time()).map(stamp).unwrap_or_default()
 }
 
 /// RFC 3339 with milliseconds.

@@ -13,12 +13,12 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// The job that runs `command`.
-    pub(crate) fn spec(id: JobId, weight: u32, command: Vec<String>) -> Result<JobSpec> {
-        let payload = Self { command };
-        payload.check().map_err(|invalid| Error::invalid("job add", invalid))?;
-        let text = record::encode("job add", &payload)?;
-        let spec = JobSpec::new(id, text).and_then(|spec| spec.with_weight(weight));
-        spec.map_err(|invalid| Error::invalid("job add", invalid))
+    pub(crate) fn job(id: JobId, weight: u32, command: Vec<String>) -> Result<JobSpec, Invalid> {
+        Self::check_command(&command)?;
+        // Words are text, so that they always encode.
+        let text = record::encode("job add", &Self { command });
+        let text = text.map_err(|error| Invalid::new("command", id.as_str(), error.to_string()))?;
+        JobSpec::new(id, text)?.with_weight(weight)
     }
 
     /// Reads a job's payload, whoever has submitted it.
@@ -27,14 +27,19 @@ impl Payload {
             return Err(no_command(spec));
         }
         let payload: Self = record::decode("start", &format!("job `{}`", spec.id()), spec.payload().as_bytes())?;
-        payload.check().map(|()| payload).map_err(|_| no_command(spec))
+        Self::check_command(&payload.command).map(|()| payload).map_err(|_| no_command(spec))
     }
 
-    fn check(&self) -> Result<(), Invalid> {
+    /// Whether this can be a command.
+    pub(crate) fn check_command(command: &[String]) -> Result<(), Invalid> {
         let rule = "it must name a program, and no word of it may hold a NUL character";
-        let bad =
-            self.command.first().is_none_or(String::is_empty) || self.command.iter().any(|word| word.contains('\0'));
-        if bad { Err(Invalid::new("command", self.command.join(" ").escape_debug(), rule)) } else { Ok(()) }
+        let bad = command.first().is_none_or(String::is_empty) || command.iter().any(|word| word.contains('\0'));
+        if bad { Err(Invalid::new("command", command.join(" ").escape_debug(), rule)) } else { Ok(()) }
+    }
+
+    /// Whether this can be a weight.
+    pub(crate) fn check_weight(weight: u32) -> Result<(), Invalid> {
+        JobSpec::new(JobId::new("any")?, "")?.with_weight(weight).map(drop)
     }
 }
 
@@ -57,16 +62,16 @@ mod tests {
     #[test]
     fn a_command_survives() {
         let command = vec!["echo".to_owned(), "a b".to_owned(), String::new()];
-        let spec = Payload::spec(JobId::new("a").unwrap(), 2, command.clone()).unwrap();
+        let spec = Payload::job(JobId::new("a").unwrap(), 2, command.clone()).unwrap();
         assert_eq!(spec.payload(), r#"{"format":1,"command":["echo","a b",""]}"#);
         assert_eq!(Payload::of(&spec).unwrap(), Payload { command });
     }
 
     #[test]
     fn a_job_without_a_command_is_refused_at_both_ends() {
-        assert!(Payload::spec(JobId::new("a").unwrap(), 1, vec![]).is_err());
-        assert!(Payload::spec(JobId::new("a").unwrap(), 1, vec![String::new()]).is_err());
-        assert!(Payload::spec(JobId::new("a").unwrap(), 1, vec!["a\0b".into()]).is_err());
+        assert!(Payload::job(JobId::new("a").unwrap(), 1, vec![]).is_err());
+        assert!(Payload::job(JobId::new("a").unwrap(), 1, vec![String::new()]).is_err());
+        assert!(Payload::job(JobId::new("a").unwrap(), 1, vec!["a\0b".into()]).is_err());
         for payload in ["", r#"{"format":1,"command":[]}"#, r#"{"format":1,"command":[""]}"#] {
             assert!(of(payload).unwrap_err().to_string().contains("job `a` has no command"));
         }

@@ -1,7 +1,15 @@
 //! [`Admin`]: what an operator, or a program for one, asks of a cluster without being a member of it.
 
+mod apart;
+mod apply;
+mod known;
+mod orders;
+mod outlook;
+mod settings;
 mod status;
+mod submit;
 mod switchover;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,17 +18,24 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 
+pub use apply::{Change, Difference, FieldChange, Mode, Wanted};
+pub use orders::OrderError;
+pub use outlook::{Outlook, Rehearsal, What};
+pub use settings::Rank;
 pub use status::{NodeStatus, Status};
 pub use switchover::SwitchoverError;
+pub use wait::{WaitFor, Waited};
 
 use crate::backend::Backend;
-use crate::control::{self, Settings};
+use crate::control;
 use crate::driver::bounded;
 use crate::error::{Error, ErrorKind, Result};
+use crate::heartbeat::Sighting;
 use crate::ids::{JobId, LeaseName, Revision, StateKey, Version};
-use crate::job::{JobChange, JobRecord, JobSpec, Removed, Submitted};
+use crate::job::{JobChange, JobRecord, Removed};
+use crate::plan::Strategy;
 use crate::record;
-use crate::state::{Document, Expect, Written};
+use crate::state::Document;
 use crate::time::{Clock, SystemClock};
 
 /// How many jobs are read at once.
@@ -38,12 +53,13 @@ pub struct Admin {
     backend: Backend,
     clock: Arc<dyn Clock>,
     call: Duration,
+    strategies: Vec<Arc<dyn Strategy>>,
 }
 
 impl Admin {
     /// The cluster on this backend.
     pub fn new(backend: Backend) -> Self {
-        Self { backend, clock: Arc::new(SystemClock::new()), call: Duration::from_secs(5) }
+        Self { backend, clock: Arc::new(SystemClock::new()), call: Duration::from_secs(5), strategies: Vec::new() }
     }
 
     /// Sets where its time comes from. Default: the machine's own clock.
@@ -58,12 +74,10 @@ impl Admin {
         self
     }
 
-    /// Adds a job, to be placed by the active node.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn submit(&self, spec: &JobSpec) -> Result<Submitted> {
-        self.ask("submit", self.backend.jobs.submit(spec)).await
+    /// Brings along a strategy of placement of the host's own, so that what the nodes would do with it can be rehearsed.
+    pub fn with_strategy(mut self, strategy: impl Strategy) -> Self {
+        self.strategies.push(Arc::new(strategy));
+        self
     }
 
     /// Takes a job away, once its owner has stopped it.
@@ -104,58 +118,19 @@ impl Admin {
     /// # Errors
     /// The store's.
     pub async fn status(&self, missing: Duration) -> Result<Status> {
+        Ok(self.look(missing).await?.1)
+    }
+
+    /// The heartbeats, and how the cluster stands by them.
+    async fn look(&self, missing: Duration) -> Result<(Vec<Sighting>, Status)> {
         let active = LeaseName::active();
         let (sightings, lease, jobs) = tokio::try_join!(
             self.ask("sightings", self.backend.heartbeats.sightings()),
             self.ask("current", self.backend.leases.current(&active)),
             self.jobs(),
         )?;
-        Ok(Status::of(&sightings, &lease, jobs, missing))
-    }
-
-    /// The cluster's settings; the default ones if none were written yet.
-    ///
-    /// # Errors
-    /// The store's; [`TooNew`](ErrorKind::TooNew) for settings of a later build.
-    pub async fn settings(&self) -> Result<Settings> {
-        Ok(self.read::<Settings>(&control::settings_key()).await?.map(|(settings, _)| settings).unwrap_or_default())
-    }
-
-    /// Writes the cluster's settings, whatever they were before. Every node follows without a restart.
-    ///
-    /// # Errors
-    /// As [`reconfigure`](Self::reconfigure).
-    pub async fn configure(&self, settings: Settings) -> Result<()> {
-        self.reconfigure(|current| *current = settings.clone()).await.map(drop)
-    }
-
-    /// Changes the cluster's settings without losing what somebody else changes at the same time: `change` is run again on what
-    /// they wrote. Returns the settings as they are now.
-    ///
-    /// # Errors
-    /// The store's. Settings of a later build are [`TooNew`](ErrorKind::TooNew) and are left as they are (law 15). [`Unavailable`](ErrorKind::Unavailable) if others kept changing them.
-    pub async fn reconfigure(&self, mut change: impl FnMut(&mut Settings)) -> Result<Settings> {
-        const OPERATION: &str = "configure";
-        let key = control::settings_key();
-        for _ in 0..RACES {
-            let (before, expect) = match self.read::<Settings>(&key).await? {
-                Some((settings, version)) => (Some(settings), Expect::Version(version)),
-                None => (None, Expect::Absent),
-            };
-            let mut after = before.clone().unwrap_or_default();
-            change(&mut after);
-            if before.as_ref() == Some(&after) {
-                return Ok(after);
-            }
-            let value = record::encode(OPERATION, &after)?;
-            match self.ask(OPERATION, self.backend.state.put(&key, value.as_bytes(), expect, None)).await? {
-                Written::Written(_) => return Ok(after),
-                Written::Conflict(_) => {}
-                Written::Fenced { .. } => return Err(fenced(OPERATION)),
-            }
-        }
-        let message = "others keep changing the cluster's settings at the same time; try again";
-        Err(Error::new(ErrorKind::Unavailable, OPERATION, message))
+        let status = Status::of(&sightings, &lease, jobs, missing);
+        Ok((sightings, status))
     }
 
     /// Waits for a hint that the cluster has changed. A hint may never come (law 7): look now and then all the same. Cancel safe.

@@ -76,16 +76,7 @@ impl Admin {
                     Err(_) => Err(SwitchoverError::TimedOut { phase: SwitchPhase::Requested }),
                 };
             }
-            let next = (self.clock.now() + poll).min(deadline);
-            tokio::select! {
-                () = self.clock.sleep_until(next) => {}
-                // A hint that fails, or comes at once for nothing, must not make this spin.
-                () = async {
-                    let changed = self.backend.state.changed(&control::switchover_key()).await;
-                    let pause = if changed.is_ok() { poll / 10 } else { poll };
-                    self.clock.sleep_until(self.clock.now() + pause).await;
-                } => {}
-            }
+            self.pause(self.backend.state.changed(&control::switchover_key()), poll, Some(deadline)).await;
         }
     }
 

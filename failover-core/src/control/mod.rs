@@ -2,6 +2,7 @@
 //!
 //! They are shared by the machine, which acts on them, and by `Admin`, which writes them.
 
+mod check;
 mod orders;
 mod settings;
 

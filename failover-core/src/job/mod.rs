@@ -12,6 +12,7 @@
 //!   report Completed (owner) ▶ Completed         report Failed (owner) ▶ Failed ── Place ▶ …
 //! ```
 
+mod draft;
 mod run;
 mod spec;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use draft::{JobDraft, PolicyDraft};
 pub use run::{Course, MAX_RUN_DETAIL, MAX_RUNS, Outcome, Run, RunEnd};
 pub(crate) use spec::whole_millis;
 pub use spec::{Failback, FailoverPolicy, JobPolicy, JobSpec, MAX_RULES, MAX_WEIGHT, check_label};

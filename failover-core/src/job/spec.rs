@@ -241,6 +241,16 @@ pub enum FailoverPolicy {
     Never,
 }
 
+impl fmt::Display for FailoverPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Automatic => "automatic",
+            Self::Manual => "manual",
+            Self::Never => "never",
+        })
+    }
+}
+
 /// Whether a job returns to the node it was moved from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,6 +266,16 @@ pub enum Failback {
         #[serde(with = "whole_millis")]
         stable_for: Duration,
     },
+}
+
+impl fmt::Display for Failback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::Manual => f.write_str("manual"),
+            Self::Automatic { stable_for } => write!(f, "automatic={stable_for:?}"),
+        }
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -1,7 +1,7 @@
 //! `node NAME`: a node whose jobs are external commands.
 
-use failover::Node;
 use failover::machine::Finish;
+use failover::{Capacity, Node};
 
 use super::runner::Commands;
 use crate::cli::{Global, NodeArgs};
@@ -13,12 +13,18 @@ use crate::store::{self, Absent};
 
 pub(crate) async fn run(global: &Global, args: &NodeArgs) -> Result<u8, Failure> {
     let timing = args.pace.timing()?;
+    // Before a store is made for it.
+    let capacity = Capacity::of(args.capacity)?;
+    args.weight.map_or(Ok(capacity), |weight| capacity.with_weight(weight))?;
     let asked = Asked::listen()?;
     adopt_orphans();
 
     let backend = store::open(global, Absent::Create).await?;
     let jobs = Commands { cluster: global.cluster.clone(), grace: args.pace.grace() };
     let mut builder = Node::builder(backend, args.name.clone()).timing(timing).capacity(args.capacity).jobs(jobs);
+    if let Some(weight) = args.weight {
+        builder = builder.weight(weight);
+    }
     for label in &args.labels {
         builder = builder.label(&label.name, &label.value);
     }

@@ -32,7 +32,7 @@ impl JobHandler for Commands {
                 ("FAILOVER_NODE", run.right().lease().holder.node.to_string()),
                 ("FAILOVER_TOKEN", run.token().number.to_string()),
             ],
-            output: Output::Stderr,
+            output: if run.spec().policy().progress.is_some() { Output::Progress(run.clone()) } else { Output::Stderr },
             grace: self.grace,
         };
         match guard::run(command, run.right().clone(), run.stop()).await {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use failover::ClusterName;
-use failover::admin::{Admin, Status};
+use failover::admin::{Admin, NodeStatus, Outlook};
+use failover::{Capacity, ClusterName};
 use serde::Serialize;
 
-use super::job::JobLine;
+use super::lines::{self, JobLine};
 use crate::cli::{Global, StatusArgs};
 use crate::failure::Failure;
 use crate::output::{Form, Show, line, plain, table};
@@ -65,8 +65,8 @@ impl From<Look> for Failure {
 }
 
 async fn look(admin: &Admin, global: &Global, args: &StatusArgs) -> Result<StatusLine, Look> {
-    match admin.status(args.missing.0).await {
-        Ok(status) => Ok(StatusLine::new(&global.cluster, status)),
+    match admin.outlook(args.missing.0).await {
+        Ok(outlook) => Ok(StatusLine::new(&global.cluster, &outlook)),
         Err(error) if error.is_retryable() => Err(Look::Retry(error.into())),
         Err(error) => Err(Look::Fatal(error.into())),
     }
@@ -97,28 +97,43 @@ struct NodeLine {
     age_ms: u64,
     load: u32,
     capacity: u32,
+    weight: u32,
+    /// `cordoned`, `draining`, `maintenance`.
+    marks: Vec<&'static str>,
     labels: BTreeMap<String, String>,
 }
 
 impl StatusLine {
-    fn new(cluster: &ClusterName, status: Status) -> Self {
-        let node = |node: failover::admin::NodeStatus| NodeLine {
-            node: node.node.to_string(),
-            incarnation: node.incarnation.to_string(),
-            role: node.role.as_str(),
-            alive: node.alive,
-            age_ms: u64::try_from(node.age.as_millis()).unwrap_or(u64::MAX),
-            load: node.load,
-            capacity: node.capacity,
-            labels: node.labels,
+    fn new(cluster: &ClusterName, outlook: &Outlook) -> Self {
+        let (status, settings) = (outlook.status(), outlook.settings());
+        let node = |node: &NodeStatus| {
+            let name = &node.node;
+            let set = settings.capacity.get(name).copied().filter(|_| node.capacity != Capacity::NONE);
+            let capacity = set.unwrap_or(node.capacity);
+            let marks = [
+                (settings.cordoned.contains(name), "cordoned"),
+                (settings.drains.contains_key(name), "draining"),
+                (settings.maintenance.contains(name), "maintenance"),
+            ];
+            NodeLine {
+                node: name.to_string(),
+                incarnation: node.incarnation.to_string(),
+                role: node.role.as_str(),
+                alive: node.alive,
+                age_ms: u64::try_from(node.age.as_millis()).unwrap_or(u64::MAX),
+                load: node.load,
+                capacity: capacity.jobs,
+                weight: capacity.weight,
+                marks: marks.into_iter().filter_map(|(is_so, mark)| is_so.then_some(mark)).collect(),
+                labels: node.labels.clone(),
+            }
         };
-        let jobs: Vec<_> = status.jobs.iter().map(|job| JobLine::from(job).without_command()).collect();
         Self {
             cluster: cluster.to_string(),
-            active: status.active.map(|(node, term)| ActiveLine { node: node.to_string(), term: term.0 }),
-            standby: status.standby.map(String::from),
-            nodes: status.nodes.into_iter().map(node).collect(),
-            jobs,
+            active: status.active.as_ref().map(|(node, term)| ActiveLine { node: node.to_string(), term: term.0 }),
+            standby: status.standby.as_ref().map(ToString::to_string),
+            nodes: status.nodes.iter().map(node).collect(),
+            jobs: lines::jobs(outlook).into_iter().map(JobLine::without_command).collect(),
         }
     }
 
@@ -146,9 +161,10 @@ impl Show for StatusLine {
             let labels =
                 node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
             let seen = if node.alive { "alive" } else { "MISSING" };
+            let role = [&[node.role], &node.marks[..]].concat().join(", ");
             let age = format!("{}.{} s", node.age_ms / 1000, node.age_ms % 1000 / 100);
-            let load = format!("{}/{}", node.load, node.capacity);
-            vec![node.node.clone(), node.role.into(), seen.into(), age, load, labels]
+            let load = format!("{}/{}", node.load, node.weight);
+            vec![node.node.clone(), role, seen.into(), age, load, labels]
         };
         if self.nodes.is_empty() {
             text += "no nodes; start one with `failoverctl node NAME`";
@@ -157,7 +173,7 @@ impl Show for StatusLine {
             text += &table(&["NODE", "ROLE", "SEEN", "AGE", "LOAD", "LABELS"], &rows);
         }
         text += "\n\n";
-        text += &if self.jobs.is_empty() { "no jobs".to_owned() } else { super::job::human(&self.jobs) };
+        text += &if self.jobs.is_empty() { "no jobs".to_owned() } else { lines::human(&self.jobs) };
         text += "\n";
         // Nothing of the above needs more than line ends.
         text.split('\n').map(plain).collect::<Vec<_>>().join("\n")

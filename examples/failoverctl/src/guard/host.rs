@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
+use failover::JobRun;
 use failover::right::{Extension, Right};
 use failover::time::{Clock, SystemClock};
 use rustix::process::{Pid, Signal};
@@ -15,11 +16,12 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::processes::{children, reap, signal_all, signal_group};
 use super::protocol::{Cause, Exit, News, Order};
-use super::{GUARD, this_program};
+use super::{GUARD, progress, this_program};
 
 /// The guards that live. Locked while one is started and while orphans are swept, because a process among this one's
 /// children that is no guard is what a dead guard has left.
@@ -42,12 +44,14 @@ pub(crate) struct CommandLine {
 }
 
 /// Where a command's standard output goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Output {
     /// To this process's standard output.
     Stdout,
     /// To its standard error, because its standard output carries events.
     Stderr,
+    /// There too, and each line of it is progress of this run.
+    Progress(JobRun),
 }
 
 /// How a run ended. Nothing of the command is left in either case.
@@ -113,6 +117,8 @@ struct Guard {
     leader: Option<Pid>,
     news: Lines<BufReader<OwnedReadHalf>>,
     orders: OwnedWriteHalf,
+    /// Passes on what the command says of its progress.
+    relay: Option<JoinHandle<()>>,
 }
 
 impl Guard {
@@ -121,21 +127,28 @@ impl Guard {
         ours.set_nonblocking(true)?;
         let (news, orders) = UnixStream::from_std(ours)?.into_split();
 
-        let output = if command.output == Output::Stderr { "stderr" } else { "stdout" };
+        let output = if matches!(command.output, Output::Stderr) { "stderr" } else { "stdout" };
         let mut guard = Command::new(this_program()?);
         // Another name, so that killing the nodes by name does not kill the guards as well.
         guard.arg0("failover-guard").args([GUARD, output, &command.grace.as_millis().to_string()]);
         guard.args(&command.words).envs(command.environment.iter().map(|(name, value)| (name, value)));
         // A group of its own, so that Ctrl-C reaches the node alone.
         guard.process_group(0).stdin(Stdio::from(OwnedFd::from(theirs)));
+        if matches!(command.output, Output::Progress(_)) {
+            guard.stdout(Stdio::piped());
+        }
 
         let mut guards = GUARDS.lock().await;
-        let process = guard.spawn()?;
+        let mut process = guard.spawn()?;
         let pid =
             process.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| io::Error::other("no process id"))?;
         guards.insert(pid);
         drop(guards);
-        Ok(Self { process, pid, leader: None, news: BufReader::new(news).lines(), orders })
+        let relay = match (&command.output, process.stdout.take()) {
+            (Output::Progress(run), Some(lines)) => Some(tokio::spawn(progress::relay(lines, run.clone()))),
+            _ => None,
+        };
+        Ok(Self { process, pid, leader: None, news: BufReader::new(news).lines(), orders, relay })
     }
 
     async fn extend(&mut self, right: &Right) {
@@ -162,6 +175,11 @@ impl Guard {
 
     async fn finish(self, ended: Ended) -> Ended {
         wait(self.process, self.pid).await;
+        // With the command and its guard gone nobody can write any more, so this is the rest of what was written. A process that
+        // got away with the descriptor is not waited for.
+        if let Some(relay) = self.relay {
+            let _late = tokio::time::timeout(PATIENCE, relay).await;
+        }
         ended
     }
 

@@ -21,6 +21,7 @@
 
 mod host;
 mod processes;
+mod progress;
 mod protocol;
 mod shim;
 mod watch;

@@ -36,6 +36,30 @@ fn wrong_usage_is_named_by_field_value_and_rule_and_touches_nothing() {
         (&["job", "add", "one", "--"], &["<CMD>"]),
         (&["job", "add", "one", "--", ""], &["command is ``", "it must name a program"]),
         (&["job", "add", "one", "--weight", "0", "--", "true"], &["weight is `0`", "it must be 1 to 1000000"]),
+        (&["node", "a", "--capacity", "0"], &["capacity is `0`", "it must be 1 to 100000"]),
+        (&["job", "add", "one", "--pin", "a,b,a", "--", "true"], &["pins is `a`", "a node may be named once"]),
+        (&["job", "add", "one", "--pin", "a b", "--", "true"], &["node name is `a b`", name_rule]),
+        (&["job", "add", "one", "--require", "zone", "--", "true"], &["label is `zone`", "it must be NAME=VALUE"]),
+        (&["job", "add", "one", "--failover", "maybe", "--", "true"], &["maybe", "automatic, manual, never"]),
+        (&["job", "add", "one", "--failback", "soon", "--", "true"], &["failback is `soon`", "automatic=5m"]),
+        (
+            &["job", "add", "one", "--progress", "0s", "--", "true"],
+            &["progress is `0ns`", "a millisecond to ten years"],
+        ),
+        (
+            &["job", "add", "one", "--failover", "never", "--failback", "automatic=5s", "--", "true"],
+            &["failback is `automatic`", "never fails over"],
+        ),
+        (&["job", "apply", "jobs.yaml"], &["file is `jobs.yaml`", "its name must end in .toml or .json"]),
+        (&["job", "apply", "/no/such/jobs.toml"], &["cannot read /no/such/jobs.toml"]),
+        (&["job", "move", "one"], &["--to"]),
+        (&["roster", "set", "a,b c"], &["node name is `b c`", name_rule]),
+        (&["capacity", "a"], &["<N>"]),
+        (&["capacity", "a", "0"], &["capacity is `0`", "it must be 1 to 100000"]),
+        (&["drain", "a", "--then", "wait"], &["wait", "abort, force"]),
+        (&["plan"], &["--if-lost", "--if-added", "--roster"]),
+        (&["plan", "--if-lost", "a", "--if-added", "b"], &["cannot be used with"]),
+        (&["settings", "strategy", "by luck"], &["strategy is `by luck`", name_rule]),
         (&["run", "a", "--lease", "l"], &["<CMD>"]),
         (&["run", "a", "--", "true"], &["--lease"]),
         (&["promote", "a"], &["promote"]),
@@ -81,7 +105,17 @@ fn no_error_shows_a_password() {
 #[test]
 fn a_store_that_is_not_there_is_not_made_by_looking_at_it() {
     let place = Place::new();
-    for args in [&["status"][..], &["job", "list"], &["job", "remove", "a"], &["switchover"]] {
+    for args in [
+        &["status"][..],
+        &["job", "list"],
+        &["job", "remove", "a"],
+        &["job", "explain", "a"],
+        &["job", "wait", "a"],
+        &["switchover"],
+        &["roster", "show"],
+        &["cordon", "a"],
+        &["plan", "--if-lost", "a"],
+    ] {
         let said = say(&place, args);
         assert!(
             said.code == Some(2) && said.text.contains("store.db") && said.text.contains("check the path"),

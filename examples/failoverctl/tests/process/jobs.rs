@@ -120,11 +120,12 @@ fn jobs_are_added_once_listed_and_removed() {
     assert!(String::from_utf8_lossy(&other.stderr).contains("another job is named `one`"));
 
     let jobs = place.json(["job", "list"]);
-    let expected = serde_json::json!([{"job": "one", "node": null, "epoch": 0, "phase": "queued", "weight": 3, "failures": 0,
+    let expected = serde_json::json!([{"job": "one", "node": null, "epoch": 0, "phase": "queued", "state": "queued",
+        "reason": "it waits for a place: no node can take it now", "weight": 3, "priority": 0, "pins": [], "failures": 0,
         "retiring": false, "detail": "", "command": ["echo", "a b"]}]);
     assert_eq!(Value::from(jobs), expected);
     let human = String::from_utf8(place.ctl(["job", "list"]).stdout).unwrap();
-    assert!(human.contains("one  -     0      queued  3       echo 'a b'"), "{human}");
+    assert!(human.contains("one  -     0      queued  3       echo 'a b'  it waits for a place"), "{human}");
 
     assert_eq!(place.json(["job", "remove", "one"])[0]["result"], "gone");
     let again = place.ctl(["job", "remove", "one"]);

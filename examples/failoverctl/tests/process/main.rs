@@ -2,15 +2,21 @@
 //!
 //! One binary, so that the tests, which mostly wait, run side by side. Every wait is for an event and has a generous limit.
 
+mod apply;
 mod common;
+mod drain;
+mod explain;
 mod guard;
 mod input;
 mod jobs;
 mod leave;
+mod moves;
 mod pause;
+mod places;
 mod run;
 mod status;
 mod store;
 mod stores;
 mod switchover;
 mod takeover;
+mod wait;

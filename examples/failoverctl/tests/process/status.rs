@@ -9,12 +9,14 @@ fn the_status_is_one_object_of_documented_fields() {
     let place = Place::new();
     place.json(["job", "add", "one", "--", "sleep", "1000"]);
     let empty = place.status();
-    let job = json!({"job": "one", "node": null, "epoch": 0, "phase": "queued", "weight": 1, "failures": 0, "retiring": false, "detail": ""});
+    let job = json!({"job": "one", "node": null, "epoch": 0, "phase": "queued", "state": "queued",
+        "reason": "it waits for a place: no node can take it now", "weight": 1, "priority": 0, "pins": [], "failures": 0,
+        "retiring": false, "detail": ""});
     assert_eq!(empty, json!({"cluster": "test", "active": null, "standby": null, "nodes": [], "jobs": [job]}));
     let human = String::from_utf8(place.ctl(["status"]).stdout).unwrap();
     assert!(human.starts_with("cluster test: NO ACTIVE NODE, no standby\n\nno nodes; start one with"), "{human}");
 
-    let mut a = place.node_with("a", &["--capacity", "7", "--label", "zone=eu", "--label", "rack=4"]);
+    let mut a = place.node_with("a", &["--capacity", "7", "--weight", "9", "--label", "zone=eu", "--label", "rack=4"]);
     a.job("job_started", "one");
     let mut b = place.node("b");
     b.role("standby");
@@ -32,10 +34,13 @@ fn the_status_is_one_object_of_documented_fields() {
     let expected = json!({
         "cluster": "test", "active": {"node": "a", "term": 1}, "standby": "b",
         "nodes": [
-            {"node": "a", "role": "active", "alive": true, "load": 1, "capacity": 7, "labels": {"zone": "eu", "rack": "4"}},
-            {"node": "b", "role": "standby", "alive": true, "load": 0, "capacity": 50, "labels": {}},
+            {"node": "a", "role": "active", "alive": true, "load": 1, "capacity": 7, "weight": 9, "marks": [],
+             "labels": {"zone": "eu", "rack": "4"}},
+            {"node": "b", "role": "standby", "alive": true, "load": 0, "capacity": 50, "weight": 50, "marks": [],
+             "labels": {}},
         ],
-        "jobs": [{"job": "one", "node": "a", "epoch": 1, "phase": "running", "weight": 1, "failures": 0, "retiring": false, "detail": ""}],
+        "jobs": [{"job": "one", "node": "a", "epoch": 1, "phase": "running", "state": "running", "reason": "it runs on a",
+            "weight": 1, "priority": 0, "pins": [], "failures": 0, "retiring": false, "detail": ""}],
     });
     assert_eq!(status, expected);
     let human = String::from_utf8(place.ctl(["status", "--missing", "2s"]).stdout).unwrap();

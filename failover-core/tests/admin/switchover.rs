@@ -1,34 +1,16 @@
-//! An operator's view of a cluster and hand in it, on the reference backend.
+//! The active role handed over as planned.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use failover_core::admin::SwitchoverError;
-use failover_core::control::{self, Settings, SwitchPhase, Switchover};
-use failover_core::lease::Acquired;
+use failover_core::control::{self, SwitchPhase, Switchover};
 use failover_core::memory::MemoryStore;
 use failover_core::state::{Deleted, Document, Expect, Written};
-use failover_core::{
-    Admin, ErrorKind, Incarnation, JobId, JobSpec, Lease, LeaseManager, LeaseName, Member, NodeId, Result, StateKey,
-    StateStore, record,
-};
+use failover_core::{Admin, Lease, Result, StateKey, StateStore, record};
 
-const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_millis(100);
-
-fn node(name: &str) -> NodeId {
-    NodeId::new(name).unwrap()
-}
-
-/// Makes `name` the active node, as far as the store knows.
-async fn active(store: &MemoryStore, name: &str) -> Lease {
-    let member = Member::new(node(name), Incarnation::from_u128(1));
-    match store.acquire(&LeaseName::active(), &member, LONG).await.unwrap() {
-        Acquired::Granted(lease) => lease,
-        Acquired::Refused(view) => panic!("{view:?}"),
-    }
-}
+use crate::support::node;
+use crate::{LONG, SHORT, active};
 
 /// Waits for a wish, and answers it as the active node would.
 async fn answer(store: &MemoryStore, phase: SwitchPhase, reason: Option<&str>) {
@@ -61,51 +43,6 @@ impl ChangedKey for MemoryStore {
 async fn wish(store: &MemoryStore) -> Switchover {
     let document = store.get(&control::switchover_key()).await.unwrap().unwrap();
     record::decode("test", "wish", &document.value).unwrap()
-}
-
-#[tokio::test]
-async fn settings_are_default_until_written_and_changes_do_not_lose_each_other() {
-    let store = MemoryStore::new();
-    let admin = Admin::new(store.backend());
-    assert_eq!(admin.settings().await.unwrap(), Settings::default());
-
-    let mut tasks = tokio::task::JoinSet::new();
-    for i in 0..8 {
-        let admin = admin.clone();
-        tasks.spawn(async move {
-            let change = |settings: &mut Settings| settings.maintenance.extend([node(&format!("n{i}"))]);
-            admin.reconfigure(change).await.unwrap()
-        });
-    }
-    tasks.join_all().await;
-    assert_eq!(admin.settings().await.unwrap().maintenance.len(), 8);
-
-    let mut settings = Settings::default();
-    settings.roster = vec![node("b"), node("a")];
-    admin.configure(settings.clone()).await.unwrap();
-    assert_eq!(admin.settings().await.unwrap(), settings);
-}
-
-#[tokio::test]
-async fn settings_of_a_newer_format_are_left_as_they_are() {
-    let store = MemoryStore::new();
-    let newer = br#"{"format":999,"roster":"of another shape"}"#;
-    store.put(&control::settings_key(), newer, Expect::Absent, None).await.unwrap();
-    let admin = Admin::new(store.backend());
-    assert_eq!(admin.configure(Settings::default()).await.unwrap_err().kind(), ErrorKind::TooNew);
-    assert_eq!(store.get(&control::settings_key()).await.unwrap().unwrap().value, newer);
-}
-
-#[tokio::test]
-async fn every_job_is_listed_however_many_pages_that_takes() {
-    let admin = Admin::new(MemoryStore::new().backend());
-    for i in 0..1001 {
-        admin.submit(&JobSpec::new(JobId::new(format!("j{i:04}")).unwrap(), "x").unwrap()).await.unwrap();
-    }
-    admin.remove(&JobId::new("j0500").unwrap()).await.unwrap();
-    let jobs = admin.jobs().await.unwrap();
-    assert_eq!(jobs.len(), 1000);
-    assert!(jobs.is_sorted_by_key(|job| job.spec.id().clone()));
 }
 
 #[tokio::test]
@@ -203,16 +140,4 @@ async fn a_lost_reply_is_looked_after_and_a_hung_store_is_an_error() {
             assert!(matches!(&error, SwitchoverError::Store(e) if e.is_outcome_unknown()), "{error}");
         }
     }
-}
-
-#[tokio::test]
-async fn whatever_changes_is_a_hint() {
-    let store = MemoryStore::new();
-    let admin = Admin::new(store.backend());
-    let waiting = tokio::spawn({
-        let admin = admin.clone();
-        async move { admin.changed().await }
-    });
-    admin.submit(&JobSpec::new(JobId::new("j").unwrap(), "x").unwrap()).await.unwrap();
-    waiting.await.unwrap();
 }

@@ -1,11 +1,20 @@
 //! The command line.
 
+mod cluster;
+mod job;
+mod values;
+
 use std::ffi::OsString;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use failover::{ClusterName, Invalid, JobId, NodeId, Timing};
+use failover::{ClusterName, Invalid, NodeId, Timing};
+
+pub(crate) use cluster::{
+    CapacityArgs, DrainArgs, FailbackArgs, NodeArg, PlanArgs, RosterCommand, SettingsCommand, WhatArgs,
+};
+pub(crate) use job::JobCommand;
+pub(crate) use values::{FailbackRule, Label, Span, labels};
 
 /// Runs nodes whose jobs are external commands, and asks and tells a cluster things.
 #[derive(Debug, Parser)]
@@ -18,7 +27,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 it failed, 2 wrong usage, 3 refused by the cluster's state. \
-    `run` exits with its command's own.\nDurations are written like 250ms, 5s or 1m30s.";
+    `run` exits with its command's own, \
+    `job wait` by the outcome.\nDurations are written like 250ms, 5s or 1m30s.";
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -41,9 +51,27 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Run a command on exactly one of the machines that call this; the others wait hot
     Run(RunArgs),
-    /// Add, list and remove jobs
+    /// Add, move, watch and remove jobs
     #[command(subcommand)]
     Job(JobCommand),
+    /// Show or set the order of takeover and placement
+    #[command(subcommand)]
+    Roster(RosterCommand),
+    /// Set how much a node can run, whatever it says itself
+    Capacity(CapacityArgs),
+    /// Give a node no further jobs; what runs there goes on
+    Cordon(NodeArg),
+    /// Give a node jobs again: ends its cordon and its drain
+    Uncordon(NodeArg),
+    /// Empty a node and wait until it is
+    Drain(DrainArgs),
+    /// Return to a node everything that was moved from it
+    Failback(FailbackArgs),
+    /// Tell what would follow from a change, without making it
+    Plan(PlanArgs),
+    /// Show or set what holds for the whole cluster
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// Show who is active, the nodes and the jobs
     Status(StatusArgs),
     /// Hand the active role over as planned, with no moment of two owners
@@ -54,9 +82,12 @@ pub(crate) enum Command {
 pub(crate) struct NodeArgs {
     /// The node's name: stable across restarts, unique in the cluster
     pub(crate) name: NodeId,
-    /// The summed weight of the jobs it can run
+    /// How many jobs it can run
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub(crate) capacity: u32,
+    /// The summed weight of the jobs it can run; as many as jobs, if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) weight: Option<u32>,
     /// Something to tell about the node; may be given several times
     #[arg(long = "label", value_name = "K=V")]
     pub(crate) labels: Vec<Label>,
@@ -102,28 +133,6 @@ impl Pace {
     }
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobCommand {
-    /// Add a job; the same again changes nothing
-    Add {
-        /// The job's name
-        id: JobId,
-        /// How much of a node's capacity it takes
-        #[arg(long, default_value_t = 1, value_name = "N")]
-        weight: u32,
-        /// The command and its arguments
-        #[arg(last = true, required = true, value_name = "CMD")]
-        command: Vec<String>,
-    },
-    /// List the jobs
-    List,
-    /// Remove a job; its node stops it first
-    Remove {
-        /// The job's name
-        id: JobId,
-    },
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Go on, and show every change
@@ -144,43 +153,6 @@ pub(crate) struct SwitchoverArgs {
     pub(crate) within: Span,
 }
 
-/// A length of time, such as `250ms`, `5s` or `1m30s`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl FromStr for Span {
-    type Err = Invalid;
-    fn from_str(s: &str) -> Result<Self, Invalid> {
-        let span = s.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-        span.map(Self)
-            .ok_or_else(|| Invalid::new("duration", s, "it must be a length of time such as 250ms, 5s or 1m30s"))
-    }
-}
-
-/// `K=V`.
-#[derive(Debug, Clone)]
-pub(crate) struct Label {
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-impl FromStr for Label {
-    type Err = Invalid;
-    fn from_str(s: &str) -> Result<Self, Invalid> {
-        let rule =
-            "it must be NAME=VALUE, with a name of A-Z, a-z, 0-9, `.`, `_` and `-` and at most 256 characters of value";
-        let invalid = || Invalid::new("label", s.escape_debug(), rule);
-        let (name, value) = s.split_once('=').ok_or_else(invalid)?;
-        // A label's name keeps the rule of every other name.
-        let named = NodeId::new(name).is_ok();
-        if named && value.chars().count() <= 256 && !value.chars().any(char::is_control) {
-            Ok(Self { name: name.into(), value: value.into() })
-        } else {
-            Err(invalid())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -190,26 +162,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_are_lengths_of_time_with_a_unit() {
-        let millis = |s: &str| s.parse::<Span>().map(|span| span.0.as_millis());
-        assert_eq!(millis("5s"), Ok(5000));
-        assert_eq!(millis("250ms"), Ok(250));
-        assert_eq!(millis("1m30s"), Ok(90_000));
-        assert_eq!(millis("1.5s"), Ok(1500));
-        for bad in ["", "5", "s", "-5s", "5 parsecs", "99999999999999999999s"] {
-            assert!(millis(bad).is_err_and(|e| e.rule.contains("250ms")), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_label_is_a_name_and_a_value() {
-        let label: Label = "zone=eu-1=b".parse().unwrap();
-        assert_eq!((label.name.as_str(), label.value.as_str()), ("zone", "eu-1=b"));
-        for bad in ["zone", "=x", "a b=c", "a=\u{1b}[31m", &format!("a={}", "x".repeat(257))] {
-            assert!(bad.parse::<Label>().is_err(), "{bad:?}");
-        }
     }
 }

@@ -49,10 +49,12 @@ impl Show for ExplainLine {
     fn human(&self) -> String {
         let mut text = plain(&format!("job {}: {}", self.job, self.reason));
         if let Some(home) = &self.home {
-            text += &format!("\nit was moved from {home}");
+            text += "\nit was moved from ";
+            text += home;
         }
         if self.retries > 0 {
-            text += &format!("\nit was started again {} times in a row", self.retries);
+            text += "\ntimes it was started again in a row: ";
+            text += &self.retries.to_string();
         }
         let row = |node: &VerdictLine| vec![node.node.clone(), node.reason.clone()];
         let nodes: Vec<_> = self.nodes.iter().map(row).collect();

@@ -55,7 +55,8 @@ impl Show for RosterLine {
             roster => roster.join(", "),
         };
         if !self.others.is_empty() {
-            text += &format!("\nnot on it, by name: {}", self.others.join(", "));
+            text += "\nnot on it, by name: ";
+            text += &self.others.join(", ");
         }
         text
     }

@@ -22,14 +22,14 @@ pub(crate) async fn run(global: &Global, id: &JobId, done: bool, within: Option<
     let waiting = admin.wait(id, if done { WaitFor::Done } else { WaitFor::RunEnds });
     let waited = match within {
         None => waiting.await?,
-        Some(within) => match tokio::time::timeout(within.0, waiting).await {
-            Ok(waited) => waited?,
-            Err(_) => {
+        Some(within) => {
+            let Ok(waited) = tokio::time::timeout(within.0, waiting).await else {
                 let text = format!("job `{id}` was not over within {within}");
                 return Err(Failure::new(Status::TimedOut, text)
                     .next(format!("`failoverctl job explain {id}` tells where it is and why")));
-            }
-        },
+            };
+            waited?
+        }
     };
     let (status, outcome, run) = match &waited {
         Waited::Absent => return Err(job::absent(global, id)),

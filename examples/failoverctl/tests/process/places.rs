@@ -24,8 +24,8 @@ fn owners(status: &Value) -> Value {
         .collect()
 }
 
-fn until_owners(place: &Place, wanted: Value) {
-    place.until_status(&wanted.to_string(), |status| owners(status) == wanted);
+fn until_owners(place: &Place, wanted: &Value) {
+    place.until_status(&wanted.to_string(), |status| owners(status) == *wanted);
 }
 
 #[test]
@@ -37,19 +37,19 @@ fn the_first_node_fills_up_then_the_next_then_jobs_wait_and_start_as_slots_free(
     for job in ["1", "2"] {
         add(&place, job, &[]);
     }
-    until_owners(&place, json!({"1": "b", "2": "b"}));
+    until_owners(&place, &json!({"1": "b", "2": "b"}));
     for job in ["3", "4"] {
         add(&place, job, &[]);
         place.until_status("the next node has the third", |status| owners(status)["3"] == "a");
     }
     add(&place, "5", &["--priority", "9"]);
-    until_owners(&place, json!({"1": "b", "2": "b", "3": "a", "4": null, "5": null}));
+    until_owners(&place, &json!({"1": "b", "2": "b", "3": "a", "4": null, "5": null}));
     place.json(["job", "remove", "2"]);
     // The more important one, on the node of the higher rank.
-    until_owners(&place, json!({"1": "b", "3": "a", "4": null, "5": "b"}));
+    until_owners(&place, &json!({"1": "b", "3": "a", "4": null, "5": "b"}));
 
     assert_eq!(place.json(["capacity", "b", "3"])[0], json!({"node": "b", "jobs": 3, "weight": 3}));
-    until_owners(&place, json!({"1": "b", "3": "a", "4": "b", "5": "b"}));
+    until_owners(&place, &json!({"1": "b", "3": "a", "4": "b", "5": "b"}));
     place.json(["capacity", "b", "--clear"]);
     place.until_status("what runs stays", |s| s["nodes"][1]["capacity"] == 2 && owners(s)["4"] == "b");
 }
@@ -69,7 +69,7 @@ fn pins_labels_and_groups_are_held_and_a_job_that_fits_nowhere_says_why_for_each
     add(&place, "mirror-2", &["--apart", "mirror"]);
     add(&place, "mirror-3", &["--apart", "mirror", "--require", "zone=eu", "--require", "disk=slow"]);
     let wanted = json!({"fast": "b", "mirror-1": "a", "mirror-2": "b", "mirror-3": null, "pinned": "c", "us": "b"});
-    until_owners(&place, wanted);
+    until_owners(&place, &wanted);
 
     let explained = place.json(["job", "explain", "mirror-3"]).remove(0);
     assert_eq!((&explained["state"], &explained["node"]), (&json!("queued"), &Value::Null));
@@ -102,7 +102,7 @@ fn what_cannot_ever_run_is_refused_when_it_is_added() {
     assert_eq!(place.json(["job", "list"]), [Value::Null; 0]);
     place.json(["roster", "set", "x"]);
     add(&place, "good", &["--pin", "x,a"]);
-    until_owners(&place, json!({"good": "a"}));
+    until_owners(&place, &json!({"good": "a"}));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn the_roster_and_the_strategy_are_edited_while_everything_runs() {
     let place = Place::new();
     let _nodes = [start(&place, "a", &[]), start(&place, "b", &[]), start(&place, "c", &[])];
     add(&place, "1", &[]);
-    until_owners(&place, json!({"1": "a"}));
+    until_owners(&place, &json!({"1": "a"}));
     assert_eq!(place.json(["roster", "set", "b,a"])[0], json!({"roster": ["b", "a"]}));
     assert_eq!(place.json(["roster", "promote", "c"])[0], json!({"roster": ["b", "a", "c"]}));
     assert_eq!(place.json(["roster", "promote", "c", "--first"])[0], json!({"roster": ["c", "b", "a"]}));
@@ -122,8 +122,8 @@ fn the_roster_and_the_strategy_are_edited_while_everything_runs() {
     assert_eq!(place.json(["roster", "show"])[0], json!({"roster": ["b", "c", "a"]}), "the last good one is in force");
 
     add(&place, "2", &[]);
-    until_owners(&place, json!({"1": "a", "2": "b"}));
+    until_owners(&place, &json!({"1": "a", "2": "b"}));
     place.json(["settings", "strategy", "spread"]);
     add(&place, "3", &[]);
-    until_owners(&place, json!({"1": "a", "2": "b", "3": "c"}));
+    until_owners(&place, &json!({"1": "a", "2": "b", "3": "c"}));
 }

@@ -10,7 +10,7 @@ use failover_core::plan::{Candidate, Decision, Demand, State, Strategy, Verdict}
 use failover_core::{Admin, Capacity, ErrorKind, NodeId};
 
 use crate::support::node;
-use crate::{LONG, active, broken, id, job, pinned, place, report, seen, with};
+use crate::{LONG, active, broken, id, job, pinned, place, policy, report, seen, with};
 
 /// Two nodes of two jobs each: `1` and `2` run on a, `3` on b, `bound` has to wait for a.
 async fn stage() -> (MemoryStore, Admin) {
@@ -44,10 +44,16 @@ fn added(capacity: u32) -> What {
 async fn a_job_that_waits_says_why_node_by_node() {
     let (_, admin) = stage().await;
     let explained = admin.explain(&id("bound"), LONG).await.unwrap().unwrap();
-    assert_eq!(explained.state, State::Queued);
+    assert_eq!(explained.state, State::Bound { to: node("a") }, "it is pinned to that one alone");
     let [(a, on_a), (b, on_b)] = &explained.verdicts[..] else { panic!("{explained:?}") };
-    assert_eq!((a, b, on_b), (&node("a"), &node("b"), &Verdict::NotPinned));
+    assert_eq!((a, b, on_b), (&node("a"), &node("b"), &Verdict::HeldElsewhere { node: node("a") }));
     assert!(matches!(on_a, Verdict::Full { .. }), "{on_a:?}");
+
+    let zoned = policy(|policy| drop(policy.requires.insert("zone".into(), "eu".into())));
+    admin.submit(&with("labelled", zoned)).await.unwrap();
+    let explained = admin.explain(&id("labelled"), LONG).await.unwrap().unwrap();
+    assert_eq!(explained.state, State::Queued);
+    assert!(explained.verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::LacksLabel { .. })));
 
     let runs = admin.explain(&id("1"), LONG).await.unwrap().unwrap();
     assert_eq!(runs.state, State::Running { on: node("a") });

@@ -163,7 +163,7 @@ impl Index {
         let old = &self.jobs[slot];
         // The same failure, read again because something else changed: its wait goes on.
         if (old.epoch, old.phase, old.failures) == (job.epoch, job.phase, job.failures) {
-            (job.read_at, job.ripe) = (old.read_at, old.ripe);
+            (job.read_at, job.ripe) = (old.read_at, old.ripe && old.policy == job.policy);
         }
         job.position = old.position;
         let (changed, policy) = (*old != job, old.policy);
@@ -250,7 +250,7 @@ impl Index {
     }
 
     pub(super) fn set_rules(&mut self, rules: Rules) {
-        let mut moved: Vec<_> = self.queue.waiting().map(|(_, slot)| slot).collect();
+        let mut moved: Vec<_> = self.queue.failed().collect();
         for node in &self.nodes {
             moved.extend(node.away.values().flatten().map(|turn| turn.slot));
         }
@@ -259,6 +259,7 @@ impl Index {
         }
         self.rules = rules;
         for slot in moved {
+            self.jobs[slot].ripe = false;
             self.enter(slot);
         }
     }
@@ -295,7 +296,7 @@ impl Index {
         let policy = self.policies.get(job.policy);
         let bound = if policy.leaves() { None } else { job.home.or(job.last) };
         let avoid = if job.phase == Phase::Failed && policy.avoids() { job.last } else { None };
-        Alike { policy: job.policy, weight: job.weight, target: job.reserved(), bound, avoid }
+        Alike { policy: job.policy, weight: job.weight, phase: job.phase, target: job.reserved(), bound, avoid }
     }
 
     pub(super) fn turn(&self, slot: Slot) -> Turn {

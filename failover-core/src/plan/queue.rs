@@ -1,6 +1,6 @@
 //! The jobs that wait for a place.
 //!
-//! Jobs that are alike for whoever places them (the same policy, weight and way) stand in one line. As a round of decisions only ever
+//! Jobs that are alike for whoever places them (the same policy, weight, phase and way) stand in one line. As a round of decisions only ever
 //! takes room, a job that finds none speaks for all behind it in its line, and a line that found none is not looked at again until some
 //! place gained room: a full cluster with a million jobs waiting costs no more than one without.
 
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::slab::{LineKey, NodeKey, PolicyKey, Slab, Slot};
 use crate::ids::Revision;
+use crate::job::Phase;
 use crate::time::Time;
 
 /// What the jobs of a line have in common.
@@ -16,6 +17,7 @@ use crate::time::Time;
 pub(super) struct Alike {
     pub(super) policy: PolicyKey,
     pub(super) weight: u32,
+    pub(super) phase: Phase,
     /// Where room is kept for them.
     pub(super) target: Option<NodeKey>,
     /// The only node they may go to otherwise.
@@ -94,7 +96,10 @@ impl Queue {
         self.waits.first().copied()
     }
 
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (Time, Slot)> + '_ {
-        self.waits.iter().copied()
+    /// Those that failed, whether they still wait or stand in line.
+    pub(super) fn failed(&self) -> impl Iterator<Item = Slot> {
+        let lines = self.lines.iter().filter(|(_, line)| line.alike.phase == Phase::Failed);
+        let ripe = lines.flat_map(|(_, line)| line.jobs.iter().map(|(_, slot)| *slot));
+        ripe.chain(self.waits.iter().map(|(_, slot)| *slot))
     }
 }

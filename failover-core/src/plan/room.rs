@@ -122,9 +122,22 @@ impl Room {
     }
 
     pub(super) fn take(&mut self, rank: usize, weight: u32) {
+        self.take_many(rank, weight, 1);
+    }
+
+    pub(super) fn take_many(&mut self, rank: usize, weight: u32, jobs: usize) {
         let seats = &mut self.seats[rank];
-        (seats.jobs, seats.weight) = (seats.jobs + 1, seats.weight + u64::from(weight));
+        let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+        (seats.jobs, seats.weight) = (seats.jobs + jobs, seats.weight + u64::from(weight) * u64::from(jobs));
         self.refresh(rank);
+    }
+
+    /// How many jobs of this weight fit.
+    pub(super) fn times(&self, rank: usize, weight: u32) -> usize {
+        let seats = &self.seats[rank];
+        let by_weight = u64::try_from(seats.free()).unwrap_or(0) / u64::from(weight.max(1));
+        let by_jobs = seats.capacity.jobs.saturating_sub(seats.jobs);
+        usize::try_from(by_weight.min(u64::from(by_jobs))).unwrap_or(usize::MAX)
     }
 
     pub(super) fn give(&mut self, rank: usize, weight: u32) {

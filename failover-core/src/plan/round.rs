@@ -149,9 +149,9 @@ impl<'a> Round<'a> {
     }
 
     fn kept(&self, ask: &Ask) -> Option<usize> {
+        let there = ask.alike.target?;
         let here = self.board.index.live_owner(self.job(ask.slot)).map(|owner| owner.node);
-        let there = ask.alike.target.filter(|there| Some(*there) != here)?;
-        self.rank(there)
+        if here == Some(there) { None } else { self.rank(there) }
     }
 
     /// Whether this very place can take the job.

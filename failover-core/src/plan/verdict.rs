@@ -14,10 +14,11 @@ impl Board {
     /// Where a job stands and what each node is to it.
     pub fn explain(&self, now: Time, id: &JobId) -> Option<Explanation> {
         let (slot, job) = self.find(id)?;
-        let bound = self.bound(job);
+        let (bound, target) = (self.bound(job), self.course(job).target);
         let verdicts = self.places.iter().map(|place| {
             let verdict = match (&bound, self.verdict(slot, place)) {
-                (Some(node), verdict) if *node != place.node && verdict != Verdict::Here => {
+                (_, Verdict::Here) => Verdict::Here,
+                (Some(node), _) if *node != place.node && target.as_ref() != Some(&place.node) => {
                     Verdict::HeldElsewhere { node: node.clone() }
                 }
                 (_, verdict) => verdict,
@@ -41,7 +42,7 @@ impl Board {
         }
     }
 
-    /// The only node that its policy leaves a job: one that nobody runs, and that is not on its way anywhere.
+    /// The only node that its policy leaves a job that nobody runs, besides the one it is on its way to.
     fn bound(&self, job: &Job) -> Option<NodeId> {
         if self.index.live_owner(job).is_some() {
             return None;
@@ -50,7 +51,7 @@ impl Board {
         if let ([pin], true) = (&*policy.spec.pins, policy.leaves()) {
             return Some(pin.clone());
         }
-        if policy.leaves() || job.reserved().is_some() {
+        if policy.leaves() {
             return None;
         }
         let lost = self.index.dead_owner(job).map(|owner| owner.node);

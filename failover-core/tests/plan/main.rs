@@ -3,4 +3,5 @@
 mod exits;
 mod losses;
 mod places;
+mod property;
 mod world;

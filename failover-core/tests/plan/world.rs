@@ -48,6 +48,10 @@ pub(crate) struct World {
     pub(crate) places: Vec<Place>,
     pub(crate) dead: BTreeSet<Member>,
     revision: Revision,
+    /// Since when each job is as it is.
+    since: BTreeMap<JobId, Time>,
+    /// The last epoch of each name that is gone.
+    epochs: BTreeMap<JobId, Epoch>,
 }
 
 impl World {
@@ -55,12 +59,21 @@ impl World {
         let mut board = Board::new();
         board.set_places(places.clone());
         let now = Time::ZERO + Duration::from_hours(1);
-        Self { now, board, records: BTreeMap::new(), places, dead: BTreeSet::new(), revision: Revision::ZERO }
+        Self {
+            now,
+            board,
+            records: BTreeMap::new(),
+            places,
+            dead: BTreeSet::new(),
+            revision: Revision::ZERO,
+            since: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn submit(&mut self, name: &str, weight: u32, policy: JobPolicy) -> JobId {
         let spec = JobSpec::new(id(name), "").unwrap().with_weight(weight).unwrap().with_policy(policy).unwrap();
-        let record = rules::queued(&spec, Epoch::ZERO, Revision::ZERO);
+        let record = rules::queued(&spec, self.epochs.get(&id(name)).copied().unwrap_or_default(), Revision::ZERO);
         self.put(record);
         id(name)
     }
@@ -74,7 +87,22 @@ impl World {
         self.revision = self.revision.next();
         let record = record.at_revision(self.revision);
         self.board.put(self.now, &record);
-        self.records.insert(record.spec.id().clone(), record);
+        let id = record.spec.id().clone();
+        let state = |record: &JobRecord| (record.epoch, record.phase, record.failures);
+        if self.records.get(&id).map(state) != Some(state(&record)) {
+            self.since.insert(id.clone(), self.now);
+        }
+        self.records.insert(id, record);
+    }
+
+    /// A board that is told of the jobs as they are now, last first.
+    pub(crate) fn another_board(&self, mut board: Board) -> Board {
+        board.set_places(self.places.clone());
+        board.set_dead(self.dead.clone());
+        for (id, record) in self.records.iter().rev() {
+            board.put(self.since[id], record);
+        }
+        board
     }
 
     pub(crate) fn remove(&mut self, job: &JobId) {
@@ -99,7 +127,9 @@ impl World {
         match next {
             Next::Same => {}
             Next::Put(record) => self.put(record),
-            Next::Gone { .. } => {
+            Next::Gone { epoch } => {
+                self.epochs.insert(job.clone(), epoch);
+                self.since.remove(job);
                 self.records.remove(job);
                 self.board.remove(job);
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use failover_core::job::Phase;
-use failover_core::plan::{Board, Ordered, Place};
+use failover_core::plan::{Board, Ordered, Place, Spread};
 use failover_core::rules;
 use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{
@@ -47,11 +47,8 @@ fn policy(job: usize, nodes: usize) -> JobPolicy {
     let mut policy = JobPolicy::default();
     match job % 100 {
         0..3 => {
-            policy.pins = (0..4)
-                .map(|pin| member((job / 7 + pin * 13) % nodes).node)
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect()
+            let pins: BTreeSet<_> = (0..4).map(|pin| member((job / 7 + pin * 13) % nodes).node).collect();
+            policy.pins = pins.into_iter().collect();
         }
         3..6 => drop(policy.requires.insert("zone".to_owned(), format!("z{}", job / 100 % 10))),
         6..10 => policy.apart = Some(GroupName::new(format!("g{}", job / 250)).expect("a name")),
@@ -101,6 +98,7 @@ fn running(jobs: usize) -> (Board, BTreeSet<Member>) {
 
 /// Plans everything, without anything that an earlier plan has left behind.
 fn from_nothing(board: &mut Board) -> usize {
+    board.set_strategy(Arc::new(Spread));
     board.set_strategy(Arc::new(Ordered));
     board.outline(Time::ZERO)
 }

@@ -97,7 +97,7 @@ pub struct Damping {
 impl Default for Damping {
     /// Two falls within ten minutes are not flapping yet; the third is.
     fn default() -> Self {
-        Self { falls: 2, within: Duration::from_secs(600) }
+        Self { falls: 2, within: Duration::from_mins(10) }
     }
 }
 

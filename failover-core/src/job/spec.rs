@@ -219,7 +219,7 @@ pub fn check_label(field: &str, name: &str, value: &str) -> Result<(), Invalid> 
 }
 
 fn check_span(field: &str, span: Option<Duration>) -> Result<(), Invalid> {
-    const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+    const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
     match span {
         Some(span) if span < Duration::from_millis(1) || span > LONGEST => {
             Err(Invalid::new(field, format!("{span:?}"), "it must be a millisecond to ten years"))

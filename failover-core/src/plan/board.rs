@@ -28,8 +28,14 @@ pub struct Board {
     pub(super) dead: BTreeSet<Member>,
     pub(super) wanted: BTreeMap<JobId, NodeId>,
     pub(super) returning: BTreeSet<NodeId>,
-    /// Once nothing follows any more: until when that stays so, unless something changes.
-    pub(super) quiet: Option<Option<Time>>,
+    pub(super) quiet: Option<Quiet>,
+}
+
+/// Nothing follows any more, unless something changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quiet {
+    /// When something may by itself.
+    pub(super) until: Option<Time>,
 }
 
 impl fmt::Debug for Board {
@@ -59,10 +65,12 @@ impl Board {
         }
     }
 
-    /// Sets how nodes are chosen.
+    /// Sets how nodes are chosen. The same again costs nothing.
     pub fn set_strategy(&mut self, strategy: Arc<dyn Strategy>) {
-        self.order = Order::new(strategy);
-        self.furnish();
+        if !self.order.is(&strategy) {
+            self.order = Order::new(strategy);
+            self.furnish();
+        }
     }
 
     /// Takes in a job as it is now; `now` is when this was first read. A wait after a failure counts from it.

@@ -1,6 +1,6 @@
 //! What follows from a board, in four steps: operators' moves, the jobs that nobody runs, nodes that are to be emptied, and returns.
 
-use super::board::Board;
+use super::board::{Board, Quiet};
 use super::job::{Job, Turn};
 use super::round::{Act, Ask, Choice, Round};
 use super::slab::Slot;
@@ -22,8 +22,8 @@ impl Board {
     }
 
     fn choose(&mut self, now: Time, most: usize) -> (Vec<Choice>, Option<Time>) {
-        if let Some(wake_at) = self.quiet.filter(|wake_at| wake_at.is_none_or(|at| now < at)) {
-            return (Vec::new(), wake_at);
+        if let Some(quiet) = self.quiet.filter(|quiet| quiet.until.is_none_or(|at| now < at)) {
+            return (Vec::new(), quiet.until);
         }
         self.index.ripen(now);
         let mut round = Round::new(self, now, most);
@@ -42,7 +42,7 @@ impl Board {
             for line in parked {
                 self.index.queue.park(line);
             }
-            self.quiet = Some(wake_at);
+            self.quiet = Some(Quiet { until: wake_at });
         }
         (choices, wake_at)
     }
@@ -63,7 +63,7 @@ impl Board {
         match choice.why {
             // Placed on purpose: what went before is forgotten.
             Why::Waited | Why::Arrives => {
-                (course.home, course.retries) = (course.home.filter(|home| Some(home) != to.as_ref()), 0)
+                (course.home, course.retries) = (course.home.filter(|home| Some(home) != to.as_ref()), 0);
             }
             Why::Asked => (course.home, course.retries) = (None, 0),
             Why::Restarted | Why::Recovered => {

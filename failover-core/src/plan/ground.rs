@@ -1,6 +1,6 @@
 //! From what is known of the nodes to places: the one reading of the settings that the active node and an operator's rehearsal share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::{Exit, Gate, Place, Shut};
 use crate::control::Settings;
@@ -37,9 +37,9 @@ pub fn places(
 ) -> Vec<Place> {
     let by_name: BTreeMap<&NodeId, &Sight<'_>> = seen.iter().map(|sight| (&sight.member.node, sight)).collect();
     let mut order: Vec<&NodeId> = Vec::with_capacity(seen.len());
-    let mut rank: BTreeMap<&NodeId, ()> = BTreeMap::new();
+    let mut ranked: BTreeSet<&NodeId> = BTreeSet::new();
     for node in roster.iter().chain(first).chain(by_name.keys().copied()) {
-        if rank.insert(node, ()).is_none() {
+        if ranked.insert(node) {
             order.push(node);
         }
     }

@@ -32,6 +32,15 @@ impl Order {
         }
     }
 
+    /// Whether this strategy chooses just so.
+    pub(super) fn is(&self, strategy: &Arc<dyn Strategy>) -> bool {
+        match (self, Self::new(Arc::clone(strategy))) {
+            (Self::Ordered, Self::Ordered) | (Self::Spread, Self::Spread) => true,
+            (Self::Custom(mine), Self::Custom(other)) => Arc::ptr_eq(mine, &other),
+            (Self::Ordered | Self::Spread | Self::Custom(_), _) => false,
+        }
+    }
+
     pub(super) fn spreads(&self) -> bool {
         matches!(self, Self::Spread)
     }

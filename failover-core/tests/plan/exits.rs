@@ -209,7 +209,8 @@ fn a_rehearsal_tells_the_whole_way_and_ends() {
     world.job("3");
     let mut board = world.board.clone();
     let told = board.rehearse(world.now);
-    let steps: Vec<_> = told.iter().map(|d| (d.mv.job.as_str(), d.to.as_ref().map(|n| n.as_str()), d.why)).collect();
+    let steps: Vec<_> =
+        told.iter().map(|d| (d.mv.job.as_str(), d.to.as_ref().map(failover_core::NodeId::as_str), d.why)).collect();
     let (back, arrives) = (Why::ReturnedByItself, Why::Arrives);
     assert_eq!(
         steps,

@@ -50,15 +50,15 @@ fn policy(a: u8, b: u8) -> JobPolicy {
         1 => vec![node(name(a)), node("unknown"), node(name(a + 1))],
         _ => Vec::new(),
     };
-    if b / 8 % 4 == 0 {
+    if (b / 8).is_multiple_of(4) {
         policy.requires.insert("zone".to_owned(), "x".to_owned());
     }
     if b / 8 % 4 == 1 {
         policy.prefers.insert("zone".to_owned(), "x".to_owned());
     }
-    policy.apart = (a % 4 == 0).then(|| GroupName::new("g").unwrap());
-    policy.retries = (b % 5 == 0).then_some(2);
-    policy.progress = (b % 7 == 0).then_some(Duration::from_secs(45));
+    policy.apart = a.is_multiple_of(4).then(|| GroupName::new("g").unwrap());
+    policy.retries = b.is_multiple_of(5).then_some(2);
+    policy.progress = b.is_multiple_of(7).then_some(Duration::from_secs(45));
     if policy.failover != FailoverPolicy::Never {
         policy.failback = match a / 16 % 4 {
             0 => Some(Failback::Never),
@@ -263,12 +263,12 @@ impl Trial {
 
     /// No more trouble: it comes to rest, and what can run runs.
     fn heal(&mut self) {
-        for at in 0..self.world.places.len() {
+        for there in &NODES[..self.world.places.len()] {
             self.starts += 1;
-            self.world.lose(NODES[at]);
-            self.world.back(NODES[at], self.starts);
+            self.world.lose(there);
+            self.world.back(there, self.starts);
             let room = Capacity::of(100).unwrap();
-            self.world.place_mut(NODES[at], |place| (place.capacity, place.exit) = (room, Exit::Stay));
+            self.world.place_mut(there, |place| (place.capacity, place.exit) = (room, Exit::Stay));
         }
         for _ in 0..200 {
             self.world.now = self.world.now + Duration::from_mins(10);

@@ -11,7 +11,7 @@ fn marks(status: &Value, node: usize) -> &Value {
 #[test]
 fn a_cordoned_node_keeps_what_it_has_and_is_given_nothing() {
     let place = Place::new();
-    let [_a, _b] = place.nodes(["a", "b"]);
+    let [_a, _b] = place.calm_nodes(["a", "b"]);
     place.add_journal_job("one");
     place.until_journal("it runs on a", |j| j.runs_on("one", "a"));
     assert_eq!(place.json(["cordon", "a"])[0], json!({"node": "a", "result": "cordoned"}));
@@ -30,7 +30,7 @@ fn a_cordoned_node_keeps_what_it_has_and_is_given_nothing() {
 #[test]
 fn a_drained_node_is_empty_when_the_command_returns_and_nothing_ran_twice() {
     let place = Place::new();
-    let [mut a, _b] = place.nodes(["a", "b"]);
+    let [mut a, _b] = place.calm_nodes(["a", "b"]);
     for job in ["one", "two", "three"] {
         place.add_journal_job(job);
     }
@@ -50,8 +50,7 @@ fn a_drained_node_is_empty_when_the_command_returns_and_nothing_ran_twice() {
 #[test]
 fn a_drain_stops_nothing_without_a_successor_and_says_what_is_left() {
     let place = Place::new();
-    let mut a = place.node("a");
-    a.role("active");
+    let [_a] = place.calm_nodes(["a"]);
     place.add_journal_job("one");
     place.until_journal("it runs", |j| j.runs_on("one", "a"));
     let output = place.ctl(["--json", "drain", "a", "--within", "1s"]);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::Place;
+use crate::common::{CALM, Place};
 
 fn refused(place: &Place, args: &[&str], expected: &str) {
     let output = place.ctl(args);
@@ -18,7 +18,7 @@ fn owner(status: &Value, job: &str) -> Value {
 #[test]
 fn a_job_is_moved_by_handover_and_with_no_double_run() {
     let place = Place::new();
-    let _nodes = place.nodes(["a", "b"]);
+    let _nodes = place.calm_nodes(["a", "b"]);
     place.add_journal_job("one");
     place.until_journal("it runs on a", |j| j.runs_on("one", "a"));
     let moved = place.json(["job", "move", "one", "--to", "b"]).remove(0);
@@ -40,7 +40,7 @@ fn a_move_that_cannot_be_is_refused_and_says_what_to_do() {
     let place = Place::new();
     place.json(["job", "add", "one", "--", "sleep", "1000"]);
     refused(&place, &["job", "move", "one", "--to", "a"], "no such node is known");
-    let [_a, mut b] = place.nodes(["a", "b"]);
+    let [_a, mut b] = place.calm_nodes(["a", "b"]);
     place.json(["job", "add", "never", "--failover", "never", "--", "sleep", "1000"]);
     place.json(["job", "add", "pinned", "--pin", "a", "--", "sleep", "1000"]);
     refused(&place, &["job", "move", "nothing", "--to", "b"], "there is no job `nothing`");
@@ -85,7 +85,8 @@ fn what_was_moved_from_a_lost_node_is_returned_by_an_operator() {
 #[test]
 fn a_plan_tells_what_would_follow_and_makes_nothing_of_it() {
     let place = Place::new();
-    let _nodes = [place.node_with("a", &["--capacity", "2"]), place.node_with("b", &["--capacity", "1"])];
+    let start = |name, capacity| place.node_with(name, &[&CALM[..], &["--capacity", capacity]].concat());
+    let _nodes = [start("a", "2"), start("b", "1")];
     for job in ["1", "2", "3", "4"] {
         place.json(["job", "add", job, "--", "sleep", "1000"]);
     }
@@ -96,16 +97,16 @@ fn a_plan_tells_what_would_follow_and_makes_nothing_of_it() {
     let jobs_of = |plan: &Value, part: &str| -> Vec<Value> {
         plan[part].as_array().unwrap().iter().map(|line| json!([line["job"], line["from"], line["to"]])).collect()
     };
-    let lost = place.json(["plan", "--if-lost", "a", "--missing", "2s"]).remove(0);
+    let lost = place.json(["plan", "--if-lost", "a", "--missing", "15s"]).remove(0);
     let moves = jobs_of(&lost, "moves");
     assert_eq!((moves.len(), lost["waiting"].as_array().unwrap().len()), (2, 2), "b is full: {lost}");
     assert!(moves.iter().all(|m| m[1] == "a" && m[2].is_null()), "{lost}");
 
-    let added = place.json(["plan", "--if-added", "c", "--capacity", "9", "--missing", "2s"]).remove(0);
+    let added = place.json(["plan", "--if-added", "c", "--capacity", "9", "--missing", "15s"]).remove(0);
     assert_eq!(jobs_of(&added, "moves"), [json!([waits, null, "c"])]);
-    let roster = place.json(["plan", "--roster", "b,a", "--missing", "2s"]).remove(0);
+    let roster = place.json(["plan", "--roster", "b,a", "--missing", "15s"]).remove(0);
     assert_eq!(roster["moves"], json!([]), "what runs is not moved for beauty");
-    let human = String::from_utf8(place.ctl(["plan", "--if-added", "c", "--missing", "2s"]).stdout).unwrap();
+    let human = String::from_utf8(place.ctl(["plan", "--if-added", "c", "--missing", "15s"]).stdout).unwrap();
     assert!(human.starts_with("JOB  FROM  TO  WHY\n"), "{human}");
     let refused = place.ctl(["plan", "--if-lost", "x"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("node is `x`: no such node has been seen"));

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Place, Process};
+use crate::common::{CALM, Place, Process};
 
 fn start(place: &Place, name: &str, options: &[&str]) -> Process {
-    let mut node = place.node_with(name, options);
+    let mut node = place.node_with(name, &[&CALM[..], options].concat());
     node.event("node_joined");
     node
 }

@@ -43,8 +43,7 @@ fn a_killed_node_releases_who_waits_for_its_job_with_lost_and_the_last_progress(
 #[test]
 fn the_exit_status_tells_the_outcome() {
     let place = Place::new();
-    let mut a = place.node("a");
-    a.role("active");
+    let [_a] = place.calm_nodes(["a"]);
     place.json(["job", "add", "good", "--", "true"]);
     let (told, status) = released(wait(&place, &["good", "--done"]));
     assert_eq!((&told["outcome"], status), (&json!("completed"), Some(0)));

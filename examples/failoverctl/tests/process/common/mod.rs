@@ -30,6 +30,9 @@ pub(crate) const FAILOVERCTL: &str = env!("CARGO_BIN_EXE_failoverctl");
 /// Short timings, so that tests are quick.
 pub(crate) const PACE: [&str; 4] = ["--ttl", "2s", "--beat", "400ms"];
 
+/// A pace at which no node is lost on a busy machine, for tests in which none is meant to be.
+pub(crate) const CALM: [&str; 4] = ["--ttl", "15s", "--beat", "400ms"];
+
 pub(crate) fn now() -> Time {
     SystemClock::new().now()
 }
@@ -133,8 +136,17 @@ impl Place {
 
     /// Starts nodes of these names and waits until the first is active and another its standby.
     pub(crate) fn nodes<const N: usize>(&self, names: [&str; N]) -> [Process; N] {
+        self.nodes_with(names, &[])
+    }
+
+    /// The same at a calm pace.
+    pub(crate) fn calm_nodes<const N: usize>(&self, names: [&str; N]) -> [Process; N] {
+        self.nodes_with(names, &CALM)
+    }
+
+    fn nodes_with<const N: usize>(&self, names: [&str; N], options: &[&str]) -> [Process; N] {
         let mut nodes = names.map(|name| {
-            let mut node = self.node(name);
+            let mut node = self.node_with(name, options);
             node.event("node_joined");
             if name == names[0] {
                 node.role("active");

@@ -1,4 +1,4 @@
-//! The simulation proves itself: five bugs, seeded at the boundary of machine and store, are each caught by the invariant that
+//! The simulation proves itself: six bugs, seeded at the boundary of machine and store, are each caught by the invariant that
 //! is there for them.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use failover_core::machine::{Call, CallId, Config, Effect, Fault, Input, Reply};
 use failover_core::memory::World;
 use failover_core::testkit::sim::{self, Options, Tamper, Violation};
 use failover_core::time::Time;
-use failover_core::{Lease, LeaseName, Member, Timing};
+use failover_core::{Capacity, Lease, LeaseName, Member, Timing};
 
 /// Runs schedules until an invariant breaks.
 fn caught(tamper: fn() -> Box<dyn Tamper>) -> Violation {
@@ -160,4 +160,19 @@ impl Tamper for Presumptuous {
 #[test]
 fn jobs_that_move_without_their_nodes_lease_being_taken_are_caught() {
     assert_eq!(caught(|| Box::<Presumptuous>::default()).invariant, "unplanned-moves");
+}
+
+/// A node that promises more room than it has.
+struct Boastful;
+
+impl Tamper for Boastful {
+    fn config(&mut self, config: &mut Config) {
+        config.capacity = Capacity::default();
+    }
+}
+
+#[test]
+fn a_node_that_is_given_more_than_it_can_run_is_caught() {
+    let violation = caught(|| Box::new(Boastful));
+    assert_eq!(violation.invariant, "placement");
 }

@@ -3,6 +3,7 @@
 mod ends;
 mod faults;
 mod known;
+mod placement;
 mod rates;
 mod roles;
 #[path = "../support/mod.rs"]

@@ -44,7 +44,8 @@ pub(super) struct JobPlan {
     pub(super) starting: Duration,
     pub(super) stopping: Duration,
     pub(super) end: JobFate,
-    /// Ignores the wish to stop until it is cut off, while faults last.
+    /// Ignores the wish to stop until it is cut off, while faults last. One that hangs cannot even be cut off before its node's right
+    /// has ended.
     pub(super) stubborn: bool,
 }
 

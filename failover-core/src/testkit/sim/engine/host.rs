@@ -152,8 +152,13 @@ impl Engine {
         }
     }
 
-    /// One run is cut off where it stands.
+    /// One run is cut off where it stands: in vain, if it is a stubborn one that hangs.
     fn cut_off(&mut self, node: usize, job: JobId, epoch: Epoch) {
+        let process = self.nodes[node].process.as_ref();
+        let run = process.and_then(|process| process.runs.get(&(job.clone(), epoch)));
+        if run.is_some_and(|run| run.hanging && self.setup.jobs[run.plan].stubborn) {
+            return;
+        }
         self.observer.count(Count::Cuts);
         let after = self.rng.between(Duration::ZERO, Duration::from_millis(3));
         self.host(after, node, HostStep::Ends { job, epoch, end: JobEnd::Stopped });

@@ -25,7 +25,8 @@ use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 /// - A job that had failed waits for its backoff: up to eight beats after four failures, which run beside all of the above; one
 ///   that failed more often is not waited for.
 ///
-/// - A run that hangs is told to stop when its promise is broken and cut off one promise later.
+/// - A run that hangs is told to stop when its promise is broken and cut off one promise later; if that is in vain, its node lets its
+///   lease lapse another promise later.
 ///
 /// Clocks may run slow by the drift, so all of it is stretched by that.
 pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
@@ -40,7 +41,7 @@ pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
     let fence = timing.beat() * 2 + round_trip * 4;
     let place = timing.beat() * 2 + round_trip * 4 + starting + stopping * 2;
     let promises = setup.jobs.iter().filter_map(|job| job.spec.policy().progress);
-    let hung = promises.max().unwrap_or_default() * 2;
+    let hung = promises.max().map_or(Duration::ZERO, |promise| promise * 3 + timing.ttl());
     let total = elect + promote + fence + place + hung;
     total + total * timing.drift_ppm() / 1_000_000
 }

@@ -8,6 +8,7 @@ mod event_order;
 mod fence_first;
 mod liveness;
 mod one_incident;
+mod placement;
 mod planned_moves;
 mod resource;
 mod run_exclusion;
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
         Box::<unplanned_moves::UnplannedMoves>::default(),
         Box::<fence_first::FenceFirst>::default(),
         Box::<planned_moves::PlannedMoves>::default(),
+        Box::<placement::Placement>::default(),
         Box::<one_incident::OneIncident>::default(),
         Box::<call_ids::CallIds>::default(),
         Box::<bounded_load::BoundedLoad>::default(),

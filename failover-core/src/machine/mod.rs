@@ -271,7 +271,9 @@ impl Machine {
             steward.fencing.expire(now);
         }
         if self.runner.watch(now, out) {
+            // A node that is leaving has no other stage to go to; it waits no longer either.
             self.fire(now, Trigger::JobStuck, out);
+            self.node.claim.stop_renewing();
         }
         if self.patience_until.is_some_and(|until| now >= until) {
             self.patience_until = None;

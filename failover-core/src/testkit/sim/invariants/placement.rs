@@ -63,7 +63,9 @@ impl Placement {
                 return Err(format!("{} is failed over to {to}, and its policy is {:?}", wanted.job, policy.failover));
             }
             let there: Vec<&JobRecord> = records.iter().filter(|other| is_at(other, to)).collect();
-            if policy.apart.is_some() && there.iter().filter(|other| other.spec.policy().apart == policy.apart).count() > 1 {
+            if policy.apart.is_some()
+                && there.iter().filter(|other| other.spec.policy().apart == policy.apart).count() > 1
+            {
                 return Err(format!("{} is placed on {to} beside another of its group", wanted.job));
             }
             let load: u32 = there.iter().map(|other| other.spec.weight()).sum();

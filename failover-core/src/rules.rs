@@ -107,6 +107,8 @@ pub fn step(there: &JobRecord, wanted: &Move, at: Stamp) -> Option<Next> {
 fn placed(mut record: JobRecord, to: Member, at: Stamp) -> JobRecord {
     record.epoch = record.epoch.next();
     record.phase = Phase::Assigned;
+    // What the run before last told is in `runs`; this one has told nothing yet.
+    record.detail.clear();
     record.runs.push(Run::begin(record.epoch, to.clone(), at));
     let forgotten = record.runs.len().saturating_sub(MAX_RUNS);
     record.runs.drain(..forgotten);

@@ -114,7 +114,7 @@ pub struct JobRecord {
     pub retiring: bool,
     /// How often it has failed since it was submitted.
     pub failures: u32,
-    /// The last progress or failure its owner reported.
+    /// The last progress or failure that its present, or last, owner reported; empty again when it is placed.
     pub detail: String,
     /// Where it comes from and where it goes, as the active node last noted.
     pub course: Course,
@@ -334,7 +334,7 @@ pub enum Reported {
 ///    harmless (law 5): a repeated `Running` changes no revision.
 /// 8. Every change raises the revision. Epochs and revisions never fall, nor does an epoch repeat for a job's name.
 /// 9. A record's `runs` are the latest [`MAX_RUNS`] placements: each `Place`, and each `Seize` to somebody, opens one; a `Stopped`, `Completed` or
-///    `Failed` report and a `Seize` close the open one with that outcome (`Lost` for a `Seize`) and the last progress the owner told.
+///    `Failed` report and a `Seize` close the open one with that outcome (`Lost` for a `Seize`) and the last progress that owner told.
 ///    A job that is submitted anew begins with none.
 /// 10. `revise` replaces the spec of a job that is there and not retiring, and nothing else of it: what runs goes on, its next run gets
 ///    the new payload. The same spec again is `Unchanged`.

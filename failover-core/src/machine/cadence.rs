@@ -325,13 +325,12 @@ impl Machine {
     fn follow(&mut self, settings: Settings, out: &mut Vec<Effect>) {
         let name = &settings.strategy.0;
         if *name != self.roster.settings().strategy.0 {
-            match self.config.strategies.iter().find(|strategy| strategy.name() == name) {
-                Some(strategy) => self.mirror.board.set_strategy(strategy.clone()),
-                None => {
-                    let node = self.config.member.node.clone();
-                    let event = Event::new(EventKind::SettingsRefused, node, Reason::StrategyUnknown);
-                    out.push(Effect::Tell(event.detail(name.clone())));
-                }
+            if let Some(strategy) = self.config.strategies.iter().find(|strategy| strategy.name() == name) {
+                self.mirror.board.set_strategy(strategy.clone());
+            } else {
+                let node = self.config.member.node.clone();
+                let event = Event::new(EventKind::SettingsRefused, node, Reason::StrategyUnknown);
+                out.push(Effect::Tell(event.detail(name.clone())));
             }
         }
         self.roster.follow(settings);

@@ -87,7 +87,9 @@ impl Mirror {
             if let Some(rebuilt) = self.rebuilt.take() {
                 self.own.clear();
                 self.board.clear();
-                rebuilt.into_values().for_each(|(record, read_at)| self.put(read_at, record));
+                for (record, read_at) in rebuilt.into_values() {
+                    self.put(read_at, record);
+                }
             }
             self.complete = self.began.take().or(self.complete);
         }

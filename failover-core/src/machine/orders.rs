@@ -48,6 +48,11 @@ impl OrderBook {
         self.retry_at
     }
 
+    /// The wait after a failure is over at its time, also when there is nothing to answer then.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.retry_at = self.retry_at.filter(|at| now < *at);
+    }
+
     /// What the planner has to know: where jobs are to go, and where they are to return to.
     pub(super) fn wishes(&self) -> (BTreeMap<JobId, NodeId>, BTreeSet<NodeId>) {
         let (mut wanted, mut returning) = (BTreeMap::new(), BTreeSet::new());
@@ -63,11 +68,10 @@ impl OrderBook {
 
     /// The call that answers orders, if there is something to say: which begin, which are done, which will not happen. `ground` is
     /// another number whenever the nodes have changed.
-    pub(super) fn answer(&mut self, now: Time, mirror: &Mirror, ground: u64, lease: &Lease) -> Option<Call> {
-        if self.writing.is_some() || self.retry_at.is_some_and(|at| now < at) {
+    pub(super) fn answer(&mut self, mirror: &Mirror, ground: u64, lease: &Lease) -> Option<Call> {
+        if self.writing.is_some() || self.retry_at.is_some() {
             return None;
         }
-        self.retry_at = None;
         let (version, orders) = self.known.as_ref()?;
         let state = Some((*version, mirror.version(), ground));
         if self.settled == state {

@@ -56,9 +56,10 @@ impl Machine {
             {
                 calls.push((Purpose::Incident(incident), call));
             }
+            self.orders.expire(now);
             // Only of what was read after the fence: an earlier copy of the jobs may not know what an order has done already.
             if steward.is_ready(&self.mirror)
-                && let Some(call) = self.orders.answer(now, &self.mirror, steward.ground_version(), steward.lease())
+                && let Some(call) = self.orders.answer(&self.mirror, steward.ground_version(), steward.lease())
             {
                 calls.push((Purpose::Orders, call));
             }

@@ -135,10 +135,14 @@ impl Steward {
         let (wanted, returning) = orders.wishes();
         board.set_wanted(wanted);
         board.set_returning(returning);
-        let plan = board.decide(sight.now, MAX_BATCH);
+        let mut plan = board.decide(sight.now, MAX_BATCH);
+        if plan.decisions.is_empty() && self.vacate.take().is_some() {
+            // Everything that could follow the switchover has: the node it came from is a place like any other again.
+            self.look_around(sight, mirror);
+            plan = mirror.board.decide(sight.now, MAX_BATCH);
+        }
         self.wake_at = plan.wake_at;
         if plan.decisions.is_empty() {
-            self.vacate = None;
             return None;
         }
         self.assigning = true;

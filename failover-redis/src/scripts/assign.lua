@@ -13,7 +13,7 @@ local function step(there, expect, what, from, to, course)
     if owned or there.phase == 'completed' or there.retiring then
       return nil
     end
-    return with(there, { epoch = epoch, phase = 'assigned', owner = to, course = course, runs = begin(there, epoch, to) })
+    return with(there, { epoch = epoch, phase = 'assigned', owner = to, detail = '', course = course, runs = begin(there, epoch, to) })
   end
   if there.owner ~= from then
     return nil
@@ -25,7 +25,7 @@ local function step(there, expect, what, from, to, course)
   if to == '-' then
     return with(lost, { epoch = epoch })
   end
-  return with(lost, { epoch = epoch, phase = 'assigned', owner = to, runs = begin(lost, epoch, to) })
+  return with(lost, { epoch = epoch, phase = 'assigned', owner = to, detail = '', runs = begin(lost, epoch, to) })
 end
 
 local function main()

@@ -117,8 +117,8 @@ fn jobs(rng: &mut Rng, nodes: &[NodePlan]) -> Vec<JobPlan> {
 
 /// Where a job may run and what becomes of it, when it is not as most are.
 fn policy(rng: &mut Rng, nodes: &[NodePlan]) -> JobPolicy {
-    let mut policy = JobPolicy::default();
-    policy.priority = i32::try_from(rng.below(3)).unwrap_or(0) - 1;
+    let priority = i32::try_from(rng.below(3)).unwrap_or(0) - 1;
+    let mut policy = JobPolicy { priority, ..JobPolicy::default() };
     match rng.below(6) {
         0 => {
             let mut pins: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();

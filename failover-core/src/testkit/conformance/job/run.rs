@@ -91,6 +91,7 @@ pub async fn the_end_of_an_ownership_closes_its_run(fixture: &dyn Fixture) {
     let before = job(&other, "failed").await;
     applied(&backend, &[place("failed", 1, &m)]).await;
     let again = job(&other, "failed").await;
+    assert_eq!(again.detail, "", "what an earlier run told is not this one's word");
     assert_eq!(again.runs[..1], before.runs, "a run that is closed stays as it is");
     assert_eq!(all(&again)[1..], [(Epoch(2), &m, None)], "the next placement opens the next");
 }

@@ -56,8 +56,8 @@ fn id(name: &str) -> Result<NodeId, String> {
 
 /// The policy among a job's options.
 pub(super) fn policy(options: &[&str]) -> Result<JobPolicy, String> {
-    let mut policy = JobPolicy::default();
-    policy.progress = option(options, "progress")?.map(duration).transpose()?;
+    let progress = option(options, "progress")?.map(duration).transpose()?;
+    let mut policy = JobPolicy { progress, ..JobPolicy::default() };
     if let Some(pins) = option(options, "pin")? {
         policy.pins = pins.split(',').map(id).collect::<Result<_, _>>()?;
     }

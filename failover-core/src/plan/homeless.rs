@@ -119,7 +119,8 @@ impl<'a> Round<'a> {
             return None;
         };
         source.start = rank;
-        let most = self.room.times(rank, alike.weight).min(self.most - self.choices.len());
+        // One fits, or this would not be the first that can take one.
+        let most = self.room.times(rank, alike.weight).max(1).min(self.most - self.choices.len());
         let why = why(alike.phase);
         let (mut next, mut placed) = (Some(first), 0);
         while let Some(turn) = next.filter(|turn| placed < most && before.is_none_or(|before| *turn < before)) {

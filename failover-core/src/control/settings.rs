@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_node_that_flaps_waits_longer_and_not_for_ever() {
-        let (damping, minute) = (Damping::default(), Duration::from_secs(60));
+        let (damping, minute) = (Damping::default(), Duration::from_mins(1));
         let waits: Vec<_> = (0..9).map(|falls| damping.wait(minute, falls).as_secs() / 60).collect();
         assert_eq!(waits, [1, 1, 1, 2, 4, 8, 16, 16, 16]);
     }

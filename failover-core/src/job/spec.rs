@@ -346,7 +346,7 @@ mod tests {
             prefers: [("disk".to_owned(), "fast".to_owned())].into(),
             apart: Some(GroupName::new("db").unwrap()),
             failover: FailoverPolicy::Manual,
-            failback: Some(Failback::Automatic { stable_for: Duration::from_secs(60) }),
+            failback: Some(Failback::Automatic { stable_for: Duration::from_mins(1) }),
             retries: Some(3),
             backoff: Some(Duration::from_millis(250)),
             progress: Some(Duration::from_secs(45)),

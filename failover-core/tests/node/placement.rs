@@ -25,10 +25,10 @@ async fn moody(run: JobRun, well: Arc<AtomicBool>, clock: failover_core::time::M
     let mut step = 0;
     while well.load(Ordering::SeqCst) {
         step += 1;
-        let stop = run.stop();
+        let told = run.stop();
         run.progress(format!("step {step}"));
         tokio::select! {
-            () = stop.cancelled() => return JobEnd::Stopped,
+            () = told.cancelled() => return JobEnd::Stopped,
             () = clock.sleep_until(clock.now() + BEAT) => {}
         }
     }

@@ -47,7 +47,7 @@ fn policy(a: u8, b: u8) -> JobPolicy {
     };
     policy.pins = match b % 8 {
         0 => vec![node(name(a))],
-        1 => vec![node(name(a)), node("unknown"), node(name(a + 1))],
+        1 => vec![node(name(a)), node("unknown"), node(name(a.wrapping_add(1)))],
         _ => Vec::new(),
     };
     if (b / 8).is_multiple_of(4) {

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use failover_core::{Durability, Error, ErrorKind, Heartbeat, Lease, LeaseName, Member, NodeId};
 
 use crate::fence::FenceWords;
-use crate::keys::{TABLES, TablePrefix};
+use crate::keys::{TablePrefix, render_tables};
 
 /// Why a transaction did not come to its end.
 #[derive(Debug)]
@@ -275,7 +275,7 @@ pub(crate) enum Hot<'a> {
     /// and only right if the row says that the lease `lasts` as long as its holder says.
     Release { lease: &'a Lease, successor: Option<&'a NodeId>, lasts: i64, reserved: i64 },
     /// `assign`, if the cluster's revision is still `before` and the fence's term is installed: writes `rows`, as
-    /// [`Words::save_jobs`] takes them, and the revision `after`. The number does not matter. Hints at [`JOBS`](crate::keys::JOBS).
+    /// [`Save::Rows`] takes them, and the revision `after`. The number does not matter. Hints at [`JOBS`](crate::keys::JOBS).
     /// Only asked of a database with [`Words::save_jobs_and_revision`], and, unlike the others, never to be sent twice: what the
     /// first has applied, the second finds changed.
     Assign { fence: &'a Lease, rows: &'a str, before: u64, after: u64 },
@@ -325,10 +325,20 @@ pub(crate) struct Words {
     pub(crate) ids: &'static str,
     /// A table `v` of the JSON objects in the array that is bound here, with the columns that a job's row changes in.
     pub(crate) job_rows: &'static str,
-    /// Writes what `{job_rows}` has, bound first, into the rows of the jobs of a cluster, bound second.
-    pub(crate) save_jobs: &'static str,
+    /// Writes jobs.
+    pub(crate) save_jobs: Save,
     /// The same together with the cluster's revision, bound third, where one statement can write both.
     pub(crate) save_jobs_and_revision: Option<&'static str>,
+}
+
+/// How a database is told what moves and reports change of jobs.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "each database has its own way")]
+pub(crate) enum Save {
+    /// All at once: what `{job_rows}` has, bound first, for the jobs of a cluster, bound second.
+    Rows(&'static str),
+    /// Each value bound, in the order of those columns, of one job or of ten, and the cluster last: where a statement is no round trip.
+    Bound { one: &'static str, ten: &'static str },
 }
 
 /// The statements of a store as its database wants them, each rendered once.
@@ -371,13 +381,6 @@ impl Sql {
     }
 }
 
-/// Puts the tables' names into a statement.
-pub(crate) fn render_tables(prefix: &TablePrefix, template: &str) -> String {
-    TABLES
-        .iter()
-        .fold(template.to_owned(), |sql, table| sql.replace(&format!("{{{table}}}"), &format!("{prefix}{table}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,7 +394,7 @@ mod tests {
             placeholder,
             ids: "IDS",
             job_rows: "ROWS",
-            save_jobs: "",
+            save_jobs: Save::Rows(""),
             save_jobs_and_revision: None,
         };
         let sql = Sql::new(TablePrefix::new("my_").unwrap(), words);

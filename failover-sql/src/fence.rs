@@ -5,7 +5,8 @@
 
 use failover_core::{Epoch, Error, ErrorKind, FencingToken, JobRecord, Lease, Member, Result};
 
-use crate::dialect::{Value, render_tables};
+use crate::dialect::Value;
+use crate::keys::render_tables;
 use crate::store::SqlStore;
 
 /// A condition on a host's own statements, in the database that also holds this crate's tables: the token is current.

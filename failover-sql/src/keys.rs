@@ -70,6 +70,13 @@ pub(crate) fn state_area(key: &StateKey) -> String {
     format!("{STATE}/{first}")
 }
 
+/// Puts the tables' names into a statement.
+pub(crate) fn render_tables(prefix: &TablePrefix, template: &str) -> String {
+    TABLES
+        .iter()
+        .fold(template.to_owned(), |sql, table| sql.replace(&format!("{{{table}}}"), &format!("{prefix}{table}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

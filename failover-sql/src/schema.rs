@@ -2,8 +2,7 @@
 //!
 //! Never a migration table: a host's own migrations live in the same database, and neither may lock or renumber the other.
 
-use crate::dialect::render_tables;
-use crate::keys::TablePrefix;
+use crate::keys::{TablePrefix, render_tables};
 
 /// The schema this build makes, and the newest it works with.
 pub(crate) const VERSION: u64 = 1;

@@ -7,7 +7,7 @@ use failover_core::rules::Next;
 use failover_core::{Epoch, JobId, JobRecord, JobSpec, Lease, Result, Revision, record};
 use serde_json::{Value as Json, json};
 
-use crate::dialect::{Fault, Row, Value, args};
+use crate::dialect::{Fault, Row, Save, Value, args};
 use crate::keys::JOBS;
 use crate::tx::{Counters, REVISION, Tx};
 
@@ -49,27 +49,42 @@ pub(super) fn jobs(rows: &[Row]) -> Result<BTreeMap<JobId, JobRecord>> {
     jobs.collect()
 }
 
+/// The changes of jobs as [`Save::Rows`] takes them.
 pub(super) fn rows_of(jobs: &[JobRecord]) -> String {
-    jobs.iter().map(row).collect::<Json>().to_string()
+    let columns = |job: &JobRecord| -> Json {
+        let named = COLUMNS.iter().zip(values(job)).map(|(name, value)| {
+            let value = match value {
+                Value::Int(n) => n.into(),
+                Value::Text(text) => text.into(),
+                Value::Null | Value::Bytes(_) => Json::Null,
+            };
+            ((*name).to_owned(), value)
+        });
+        Json::Object(named.collect())
+    };
+    jobs.iter().map(columns).collect::<Json>().to_string()
 }
 
-/// What of a job's row moves and reports may change, as [`Words::save_jobs`](crate::dialect::Words::save_jobs) takes it.
-fn row(job: &JobRecord) -> Json {
-    json!({
-        "job": job.spec.id().as_str(),
-        "revision": job.revision.0,
-        "epoch": job.epoch.0,
-        "phase": job.phase.as_str(),
-        "owner": job.owner.as_ref().map(|owner| owner.node.as_str()),
-        "incarnation": job.owner.as_ref().map(|owner| owner.incarnation.to_string()),
-        "retiring": i64::from(job.retiring),
-        "failures": job.failures,
+const COLUMNS: [&str; 11] =
+    ["job", "revision", "epoch", "phase", "owner", "incarnation", "retiring", "failures", "detail", "course", "runs"];
+
+/// What of a job's row moves and reports may change, behind its name.
+fn values(job: &JobRecord) -> [Value; 11] {
+    [
+        job.spec.id().as_str().into(),
+        job.revision.0.into(),
+        job.epoch.0.into(),
+        job.phase.as_str().into(),
+        job.owner.as_ref().map(|owner| &owner.node).into(),
+        job.owner.as_ref().map(|owner| owner.incarnation.to_string()).into(),
+        job.retiring.into(),
+        job.failures.into(),
         // Not every database's texts can hold a NUL.
-        "detail": job.detail.replace('\0', "\u{fffd}"),
+        job.detail.replace('\0', "\u{fffd}").into(),
         // As texts: the database keeps them as they are, whatever it makes of JSON.
-        "course": json!(job.course).to_string(),
-        "runs": json!(job.runs).to_string(),
-    })
+        json!(job.course).to_string().into(),
+        json!(job.runs).to_string().into(),
+    ]
 }
 
 /// Some jobs, with the term that is installed for a fence and the cluster's revision.
@@ -215,7 +230,19 @@ impl Tx<'_> {
         if jobs.is_empty() {
             return Ok(());
         }
-        self.run(self.words().save_jobs, args![rows_of(jobs), self.cluster()]).await?;
+        match self.words().save_jobs {
+            Save::Rows(save) => drop(self.run(save, args![rows_of(jobs), self.cluster()]).await?),
+            Save::Bound { one, ten } => {
+                let (tens, rest) = jobs.as_chunks::<10>();
+                let all = tens.iter().map(|ten| &ten[..]).chain(rest.chunks(1));
+                for some in all {
+                    let save = if some.len() == 1 { one } else { ten };
+                    let mut args: Vec<Value> = some.iter().flat_map(values).collect();
+                    args.push(self.cluster().into());
+                    self.run(save, args).await?;
+                }
+            }
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::fence::FENCE;
 use super::now;
 use super::target::Target;
 use super::watch::Watcher;
-use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Session, Sql, Value, Words, args};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Save, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::lanes::{Connections, Taken};
 use crate::schema;
@@ -32,9 +32,11 @@ pub(super) const WORDS: Words = Words {
         detail TEXT CHARACTER SET utf8mb4 PATH '$.detail', course TEXT CHARACTER SET utf8mb4 PATH '$.course', \
         runs TEXT CHARACTER SET utf8mb4 PATH '$.runs')) AS v",
     save_jobs_and_revision: None,
-    save_jobs: "UPDATE {jobs} AS j JOIN {job_rows} ON j.job = v.job SET j.revision = v.revision, j.epoch = v.epoch, \
+    save_jobs: Save::Rows(
+        "UPDATE {jobs} AS j JOIN {job_rows} ON j.job = v.job SET j.revision = v.revision, j.epoch = v.epoch, \
         j.phase = v.phase, j.owner = v.owner, j.incarnation = v.incarnation, j.retiring = v.retiring, \
         j.failures = v.failures, j.detail = v.detail, j.course = v.course, j.runs = v.runs WHERE j.cluster = ?",
+    ),
 };
 
 /// At most so many connections for what must not wait: beats, renewals and the reads that go with them.

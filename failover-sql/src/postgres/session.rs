@@ -16,7 +16,7 @@ use super::options::Promotion;
 use super::row::{self, Prepare};
 use super::shortcut::{complete, payload, statement};
 use super::watch::Listener;
-use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Session, Sql, Value, Words, args};
+use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Save, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::lanes::{Connections, Taken};
 use crate::schema;
@@ -38,7 +38,11 @@ pub(super) const WORDS: Words = Words {
     ids: "SELECT jsonb_array_elements_text(?::jsonb)",
     job_rows: "jsonb_to_recordset(?::jsonb) AS v (job text, revision bigint, epoch bigint, phase text, owner text, \
         incarnation text, retiring bigint, failures bigint, detail text, course text, runs text)",
-    save_jobs: concat!("UPDATE {jobs} AS j SET ", saved!(), " FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job"),
+    save_jobs: Save::Rows(concat!(
+        "UPDATE {jobs} AS j SET ",
+        saved!(),
+        " FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job"
+    )),
     save_jobs_and_revision: Some(concat!(
         "WITH counted AS (UPDATE {clusters} SET revision = $3 WHERE cluster = $2) UPDATE {jobs} AS j SET ",
         saved!(),

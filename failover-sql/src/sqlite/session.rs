@@ -13,10 +13,37 @@ use super::connection::{self, Missing, Purpose, connect};
 use super::fence::FENCE;
 use super::file::DatabaseFile;
 use super::watch::Watcher;
-use crate::dialect::{Access, Dialect, Fault, Lane, Row, Session, Sql, Value, Words, args};
+use crate::dialect::{Access, Dialect, Fault, Lane, Row, Save, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::schema;
 use crate::store::StoreIdentity;
+
+/// A job's name, and what moves and reports change of its row.
+macro_rules! one {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
+macro_rules! five {
+    () => {
+        concat!(one!(), ", ", one!(), ", ", one!(), ", ", one!(), ", ", one!())
+    };
+}
+
+/// Bound one by one, and not as JSON, which is parsed again for each column. Materialized, so that it is looked through once, and not
+/// for each job that the cluster has.
+macro_rules! save {
+    ($rows:expr) => {
+        concat!(
+            "WITH v (job, revision, epoch, phase, owner, incarnation, retiring, failures, detail, course, runs) AS MATERIALIZED (VALUES ",
+            $rows,
+            ") UPDATE {jobs} SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
+             incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail, course = v.course, \
+             runs = v.runs FROM v WHERE {jobs}.cluster = ? AND {jobs}.job = v.job"
+        )
+    };
+}
 
 /// `SQLite` locks the whole file, in [`Access::Write`] from the beginning on.
 pub(super) const WORDS: Words = Words {
@@ -24,14 +51,8 @@ pub(super) const WORDS: Words = Words {
     or_ignore: "ON CONFLICT DO NOTHING",
     placeholder: |n| format!("?{n}"),
     ids: "SELECT value FROM json_each(?)",
-    job_rows: "(SELECT value->>'job' AS job, value->>'revision' AS revision, value->>'epoch' AS epoch, \
-        value->>'phase' AS phase, value->>'owner' AS owner, value->>'incarnation' AS incarnation, \
-        value->>'retiring' AS retiring, value->>'failures' AS failures, value->>'detail' AS detail, \
-        value->>'course' AS course, value->>'runs' AS runs FROM json_each(?)) AS v",
-    save_jobs: "UPDATE {jobs} SET revision = v.revision, epoch = v.epoch, phase = v.phase, owner = v.owner, \
-        incarnation = v.incarnation, retiring = v.retiring, failures = v.failures, detail = v.detail, \
-        course = v.course, runs = v.runs \
-        FROM {job_rows} WHERE {jobs}.cluster = ? AND {jobs}.job = v.job",
+    job_rows: "(SELECT value->>'job' AS job, value->>'revision' AS revision, value->>'epoch' AS epoch FROM json_each(?)) AS v",
+    save_jobs: Save::Bound { one: save!(one!()), ten: save!(concat!(five!(), ", ", five!())) },
     save_jobs_and_revision: None,
 };
 

@@ -87,6 +87,7 @@ pub mod timing;
 
 mod backend;
 mod driver;
+mod sentences;
 
 pub use admin::Admin;
 pub use backend::Backend;

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The format this build writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Envelope<T> {
     format: u32,
     #[serde(flatten)]
@@ -45,7 +45,8 @@ pub fn decode<T: DeserializeOwned>(operation: &'static str, what: &str, bytes: &
         );
         return Err(Error::new(ErrorKind::TooNew, operation, message));
     }
-    serde_json::from_slice::<Envelope<T>>(bytes).map(|envelope| envelope.record).map_err(corrupt)
+    // The format is one of the fields that the record itself does not know.
+    serde_json::from_slice(bytes).map_err(corrupt)
 }
 
 #[cfg(test)]

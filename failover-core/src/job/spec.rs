@@ -18,13 +18,34 @@ pub const MAX_RULES: usize = 64;
 
 /// What to run, as it was submitted.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct JobSpec {
     id: JobId,
     weight: u32,
     payload: String,
     // Most jobs have the default one, which takes no room.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<Box<JobPolicy>>,
+}
+
+/// As it comes from a store or a file: whoever wrote it there need not have kept the rules.
+#[derive(Deserialize)]
+struct Unchecked {
+    id: JobId,
+    weight: u32,
+    payload: String,
+    policy: Option<Box<JobPolicy>>,
+}
+
+impl TryFrom<Unchecked> for JobSpec {
+    type Error = Invalid;
+    fn try_from(Unchecked { id, weight, payload, policy }: Unchecked) -> Result<Self, Invalid> {
+        let spec = Self::new(id, payload)?.with_weight(weight)?;
+        match policy {
+            Some(policy) => spec.with_policy(*policy),
+            None => Ok(spec),
+        }
+    }
 }
 
 impl JobSpec {
@@ -355,6 +376,16 @@ mod tests {
         let json = serde_json::to_string(&spec).unwrap();
         let back: JobSpec = serde_json::from_str(&json).unwrap();
         assert_eq!((&back, back.policy()), (&spec, &policy), "{json}");
+    }
+
+    #[test]
+    fn what_comes_from_a_store_keeps_the_rules_too() {
+        let bad = |json: &str| serde_json::from_str::<JobSpec>(json).unwrap_err().to_string();
+        assert!(bad(r#"{"id":"j","weight":0,"payload":""}"#).starts_with("weight is `0`: it must be 1 to"));
+        let twice = bad(r#"{"id":"j","weight":1,"payload":"","policy":{"pins":["a","a"]}}"#);
+        assert!(twice.starts_with("pins is `a`: a node may be named once"), "{twice}");
+        let payload = bad(&format!(r#"{{"id":"j","weight":1,"payload":"{}"}}"#, "x".repeat(MAX_PAYLOAD + 1)));
+        assert!(payload.starts_with("payload is"), "{payload}");
     }
 
     #[test]

@@ -30,18 +30,32 @@ pub(super) struct Round {
     /// After a failure: not before this, whatever brings it forward.
     not_before: Time,
     last: Option<Time>,
+    /// How often it was done in the beat that began then.
+    window: (Time, u32),
     done: bool,
     newer: bool,
 }
 
+/// So often in a beat a hint brings a read forward at once; a storm that goes on longer finds the reads further apart (law 17).
+const EAGER_IN_A_BEAT: u32 = 8;
+
 impl Round {
     const fn new() -> Self {
-        Self { due: Time::ZERO, not_before: Time::ZERO, last: None, done: false, newer: false }
+        Self { due: Time::ZERO, not_before: Time::ZERO, last: None, window: (Time::ZERO, 0), done: false, newer: false }
     }
 
-    /// Something may have changed. However many hints come, a fiftieth of a beat lies between two reads.
+    /// Something may have changed. However many hints come, a fiftieth of a beat lies between two reads, and a tenth once a beat has
+    /// seen many.
     pub(super) fn hint(&mut self, now: Time, beat: Duration) {
-        self.bring_forward(now, beat / 50);
+        let (since, times) = self.window;
+        let is_storm = times >= EAGER_IN_A_BEAT && now < since + beat;
+        self.bring_forward(now, beat / if is_storm { 10 } else { 50 });
+    }
+
+    fn go(&mut self, now: Time, beat: Duration) {
+        let (since, times) = self.window;
+        self.window = if now >= since + beat { (now, 1) } else { (since, times + 1) };
+        (self.last, self.due) = (Some(now), now + beat);
     }
 
     fn bring_forward(&mut self, now: Time, spacing: Duration) {
@@ -179,8 +193,7 @@ impl Machine {
     ) {
         let open = self.rests(&purpose);
         let Some(round) = self.cadence.round(&purpose).filter(|round| !open && now >= round.due) else { return };
-        round.last = Some(now);
-        round.due = now + beat;
+        round.go(now, beat);
         let call = match purpose {
             Purpose::Beat => {
                 self.cadence.seq += 1;

@@ -1,10 +1,10 @@
 //! Where jobs can go: a [`Place`] is what the planner knows of a node.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::capacity::Capacity;
 use crate::ids::{Member, NodeId};
+use crate::sentences::sentences;
 use crate::time::Time;
 
 /// A node as a place for jobs.
@@ -82,43 +82,19 @@ pub enum Exit {
     Follow,
 }
 
-/// Declares the reasons why a node is given no jobs, with their texts.
-macro_rules! shut {
-    ($($name:ident => $text:literal,)*) => {
-        /// Why a node is given no jobs.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum Shut {
-            $(#[doc = $text] $name,)*
-        }
-
-        impl Shut {
-            /// The reason as a sentence.
-            pub const fn text(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
-    };
-}
-
-shut! {
-    NotSeen => "no incarnation of it has been seen",
-    Unknown => "the cluster knows no node of that name",
-    Missing => "its heartbeats are missing",
-    Fenced => "it is being fenced",
-    Maintenance => "it is in maintenance",
-    Inactive => "it takes no part",
-    Leaving => "it is leaving",
-    Cordoned => "it is cordoned",
-    Draining => "it is being drained",
-    Emptying => "its jobs are moving away",
-    NoJobs => "it has nothing to run jobs with",
-}
-
-impl fmt::Display for Shut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.text())
+sentences! {
+    /// Why a node is given no jobs.
+    pub enum Shut {
+        NotSeen => "no incarnation of it has been seen",
+        Unknown => "the cluster knows no node of that name",
+        Missing => "its heartbeats are missing",
+        Fenced => "it is being fenced",
+        Maintenance => "it is in maintenance",
+        Inactive => "it takes no part",
+        Leaving => "it is leaving",
+        Cordoned => "it is cordoned",
+        Draining => "it is being drained",
+        Emptying => "its jobs are moving away",
+        NoJobs => "it has nothing to run jobs with",
     }
 }

@@ -1,48 +1,24 @@
 //! Why the planner decides what it does: each reason's text is the log line and the documentation.
 
-use std::fmt;
+use crate::sentences::sentences;
 
-/// Declares the reasons with their texts, so that no reason can be without one.
-macro_rules! why {
-    ($($name:ident => $text:literal,)*) => {
-        /// Why a job is moved.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[non_exhaustive]
-        pub enum Why {
-            $(#[doc = $text] $name,)*
-        }
-
-        impl Why {
-            /// The reason as a sentence.
-            pub const fn text(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
-    };
-}
-
-why! {
-    Waited => "it waited for a place, and this is the best that can take it",
-    Arrives => "it has stopped where it was and goes on where room is reserved for it",
-    FailedOver => "its node was lost, and this is the best place that can take it",
-    LostNowhere => "its node was lost, and no place can take it now",
-    LostBound => "its node was lost, and its policy lets it run nowhere else",
-    GaveUp => "its node was lost, and it has been started again as often as its policy allows",
-    Restarted => "it failed and its wait is over",
-    Recovered => "its node was lost, and now there is a place that can take it",
-    Removed => "it was removed, and its node was lost before it had stopped",
-    Asked => "an operator asked for it to run there",
-    Drained => "its node is being emptied, and room is reserved for it elsewhere",
-    DrainedNowhere => "its node is being emptied at once, and no place can take it now",
-    Followed => "it follows a switchover, and room is reserved for it elsewhere",
-    ReturnedByItself => "the node it was moved from has been back for long enough",
-    ReturnAsked => "an operator asked for everything to return to the node it was moved from",
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.text())
+sentences! {
+    /// Why a job is moved.
+    pub enum Why {
+        Waited => "it waited for a place, and this is the best that can take it",
+        Arrives => "it has stopped where it was and goes on where room is reserved for it",
+        FailedOver => "its node was lost, and this is the best place that can take it",
+        LostNowhere => "its node was lost, and no place can take it now",
+        LostBound => "its node was lost, and its policy lets it run nowhere else",
+        GaveUp => "its node was lost, and it has been started again as often as its policy allows",
+        Restarted => "it failed and its wait is over",
+        Recovered => "its node was lost, and now there is a place that can take it",
+        Removed => "it was removed, and its node was lost before it had stopped",
+        Asked => "an operator asked for it to run there",
+        Drained => "its node is being emptied, and room is reserved for it elsewhere",
+        DrainedNowhere => "its node is being emptied at once, and no place can take it now",
+        Followed => "it follows a switchover, and room is reserved for it elsewhere",
+        ReturnedByItself => "the node it was moved from has been back for long enough",
+        ReturnAsked => "an operator asked for everything to return to the node it was moved from",
     }
 }

@@ -17,9 +17,9 @@ pub(crate) enum RosterCommand {
     Show,
     /// Set it as a whole
     Set {
-        /// The nodes in order, such as a,b,c; an empty text for no roster
-        #[arg(value_name = "NODE,…")]
-        nodes: Nodes,
+        /// The nodes in order, such as `a b c` or a,b,c; an empty text for no roster
+        #[arg(value_name = "NODE", required = true)]
+        nodes: Vec<Nodes>,
     },
     /// Move a node up by one
     Promote {

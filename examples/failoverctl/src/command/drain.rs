@@ -56,7 +56,8 @@ pub(crate) async fn run(global: &Global, args: &DrainArgs) -> Result<u8, Failure
             text: String::new(),
         });
     }
-    let text = format!("`{node}` still has {} jobs after {within}: {shown}{more}", names.len());
+    let jobs = if names.len() == 1 { "a job".to_owned() } else { format!("{} jobs", names.len()) };
+    let text = format!("`{node}` still has {jobs} after {within}: {shown}{more}");
     Err(Failure::new(Status::Refused, text).next(format!(
         "`failoverctl job explain {first}` tells why; it stays without further jobs until `failoverctl uncordon {node}`"
     )))

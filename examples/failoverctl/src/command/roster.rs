@@ -27,7 +27,10 @@ pub(crate) async fn run(global: &Global, command: &RosterCommand) -> Result<u8, 
             print(outlook.settings(), others);
             return Ok(0);
         }
-        RosterCommand::Set { nodes } => new_admin(global).await?.set_roster(nodes.0.clone()).await?,
+        RosterCommand::Set { nodes } => {
+            let nodes = nodes.iter().flat_map(|some| some.0.clone()).collect();
+            new_admin(global).await?.set_roster(nodes).await?
+        }
         RosterCommand::Promote { node, first } => {
             admin(global).await?.rank(node, if *first { Rank::First } else { Rank::Up }).await?
         }

@@ -57,7 +57,7 @@ fn a_move_that_cannot_be_is_refused_and_says_what_to_do() {
 #[test]
 fn what_was_moved_from_a_lost_node_is_returned_by_an_operator() {
     let place = Place::new();
-    place.json(["roster", "set", "b,a"]);
+    place.json(["roster", "set", "b", "a"]);
     let [mut b, mut a] = place.nodes(["b", "a"]);
     for job in ["one", "two"] {
         place.add_journal_job(job);

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
+
 use crate::heartbeat::Role;
-use crate::ids::{Epoch, JobId, LeaseName, Member, NodeId, Term};
+use crate::ids::{Epoch, JobId, LeaseName, Member, NodeId, StateKey, Term};
 use crate::lease::Lease;
 use crate::machine::{Call, Effect, Fault, Input, Reply};
 use crate::memory::World;
+use crate::record;
 use crate::time::Time;
 
 /// The whole truth.
@@ -85,6 +88,12 @@ impl Ledger {
 }
 
 impl Scene {
+    /// What the document holds; the default if there is none, or one that cannot be read.
+    pub(super) fn document<T: DeserializeOwned + Default>(&self, key: &StateKey) -> T {
+        let document = self.world.get(key);
+        document.and_then(|document| record::decode("get", key.as_str(), &document.value).ok()).unwrap_or_default()
+    }
+
     pub(super) fn process(&self, node: usize) -> Option<&ProcessScene> {
         self.nodes[node].process.as_ref()
     }

@@ -145,9 +145,7 @@ impl Engine {
     fn order(&mut self, errand: Errand) {
         self.observer.count(Count::Orders);
         let key = control::orders_key();
-        let there = self.scene.world.get(&key);
-        let there = there.and_then(|document| record::decode("get", "orders", &document.value).ok());
-        let mut orders: Orders = there.unwrap_or_default();
+        let mut orders: Orders = self.scene.document(&key);
         orders.orders.insert(format!("order-{:04}", orders.orders.len()), Order::new(errand));
         self.write(&key, &orders);
     }

@@ -6,7 +6,6 @@ use crate::control::{self, Settings};
 use crate::heartbeat::Role;
 use crate::ids::{Epoch, JobId, Member, Revision};
 use crate::job::{FailoverPolicy, JobChange, JobRecord, Phase};
-use crate::record;
 use crate::testkit::sim::plan::Setup;
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 
@@ -169,7 +168,8 @@ fn has_given_up(record: &JobRecord) -> bool {
 
 /// Whether the node could take a job that nobody has, by everything that is asked of it.
 fn may_take(scene: &Scene, process: &ProcessScene, record: &JobRecord) -> bool {
-    let (node, policy, settings) = (&process.member.node, record.spec.policy(), settings(scene));
+    let (node, policy, settings) =
+        (&process.member.node, record.spec.policy(), scene.document::<Settings>(&control::settings_key()));
     let last = record.runs.last().map(|run| &run.member.node);
     let bound = match policy.failover {
         FailoverPolicy::Automatic => None,
@@ -191,9 +191,4 @@ fn may_take(scene: &Scene, process: &ProcessScene, record: &JobRecord) -> bool {
     let apart = policy.apart.is_some() && there.iter().any(|other| other.spec.policy().apart == policy.apart);
     let load: u32 = there.iter().map(|other| other.spec.weight()).sum();
     !apart && process.capacity >= load + record.spec.weight()
-}
-
-fn settings(scene: &Scene) -> Settings {
-    let document = scene.world.get(&control::settings_key());
-    document.and_then(|document| record::decode("get", "settings", &document.value).ok()).unwrap_or_default()
 }

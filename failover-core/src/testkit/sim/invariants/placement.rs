@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::Invariant;
-use crate::ids::{Member, Revision};
+use crate::control::{self, Errand, Orders};
+use crate::ids::{JobId, Member, NodeId, Revision};
 use crate::job::{Assigned, FailoverPolicy, JobChange, JobRecord, Move, Phase, Step};
 use crate::machine::{Call, Reply};
 use crate::testkit::sim::scene::{Fact, Scene};
@@ -59,7 +60,8 @@ impl Placement {
             if !policy.pins.is_empty() && !policy.pins.contains(&to.node) {
                 return Err(format!("{} is placed on {to}, and pinned to {:?}", wanted.job, policy.pins));
             }
-            if is_failover && policy.failover != FailoverPolicy::Automatic {
+            let asked = policy.failover == FailoverPolicy::Manual && is_ordered(scene, &wanted.job, &to.node);
+            if is_failover && policy.failover != FailoverPolicy::Automatic && !asked {
                 return Err(format!("{} is failed over to {to}, and its policy is {:?}", wanted.job, policy.failover));
             }
             let there: Vec<&JobRecord> = records.iter().filter(|other| is_at(other, to)).collect();
@@ -75,6 +77,13 @@ impl Placement {
         }
         Ok(())
     }
+}
+
+/// Whether an operator has asked for the job to run there: a manual failover is theirs to decide.
+fn is_ordered(scene: &Scene, job: &JobId, node: &NodeId) -> bool {
+    let orders: Orders = scene.document(&control::orders_key());
+    let wanted = Errand::Move { job: job.clone(), to: node.clone() };
+    orders.orders.values().any(|order| order.what == wanted)
 }
 
 /// Whether the job is that member's, or on its way to its node.

@@ -6,13 +6,12 @@ use super::command::{duration, option};
 use crate::control::{self, Drain, Errand, Overdue, Settings};
 use crate::ids::{GroupName, JobId, NodeId};
 use crate::job::{Failback, FailoverPolicy, JobPolicy};
-use crate::record;
 use crate::testkit::sim::engine::Engine;
 use crate::testkit::sim::plan::Act;
 
 /// The settings or the order these words stand for; nothing if they are no such command.
 pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String> {
-    let mut settings = current(engine);
+    let mut settings: Settings = engine.scene.document(&control::settings_key());
     match words {
         ["cordon", node] => drop(settings.cordoned.insert(id(node)?)),
         ["uncordon", node] => {
@@ -43,11 +42,6 @@ pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String
         _ => return Ok(None),
     }
     Ok(Some(Act::Settings(Box::new(settings))))
-}
-
-fn current(engine: &Engine) -> Settings {
-    let document = engine.scene.world.get(&control::settings_key());
-    document.and_then(|document| record::decode("get", "settings", &document.value).ok()).unwrap_or_default()
 }
 
 fn id(name: &str) -> Result<NodeId, String> {

@@ -37,7 +37,7 @@ pub(super) struct Round {
 }
 
 /// So often in a beat a hint brings a read forward at once; a storm that goes on longer finds the reads further apart (law 17).
-const EAGER_IN_A_BEAT: u32 = 8;
+const EAGER_IN_A_BEAT: u32 = 12;
 
 impl Round {
     const fn new() -> Self {

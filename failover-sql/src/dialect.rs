@@ -321,8 +321,8 @@ pub(crate) struct Words {
     pub(crate) or_ignore: &'static str,
     /// How the n-th bound value, from 1, is written.
     pub(crate) placeholder: fn(usize) -> String,
-    /// A query for the texts of the JSON array that is bound here.
-    pub(crate) ids: &'static str,
+    /// Says that a column is among the texts of the JSON array that is bound here, so that the rows are looked up by it.
+    pub(crate) among: &'static str,
     /// A table `v` of the JSON objects in the array that is bound here, with the columns that a job's row changes in.
     pub(crate) job_rows: &'static str,
     /// Writes jobs.
@@ -337,8 +337,9 @@ pub(crate) struct Words {
 pub(crate) enum Save {
     /// All at once: what `{job_rows}` has, bound first, for the jobs of a cluster, bound second.
     Rows(&'static str),
-    /// Each value bound, in the order of those columns, of one job or of ten, and the cluster last: where a statement is no round trip.
-    Bound { one: &'static str, ten: &'static str },
+    /// Each value bound, in the order of those columns, of so many jobs, and the cluster last: where a statement is no round trip.
+    /// The largest come first, and the last is of one job.
+    Bound(&'static [(usize, &'static str)]),
 }
 
 /// The statements of a store as its database wants them, each rendered once.
@@ -370,7 +371,7 @@ impl Sql {
     pub(crate) fn render(&self, template: &str) -> String {
         let mut sql = render_tables(&self.prefix, template);
         sql = sql.replace("{lock}", self.words.lock).replace("{or_ignore}", self.words.or_ignore);
-        sql = sql.replace("{ids}", self.words.ids).replace("{job_rows}", self.words.job_rows);
+        sql = sql.replace("{among}", self.words.among).replace("{job_rows}", self.words.job_rows);
         let mut parts = sql.split('?');
         let mut placed = parts.next().unwrap_or_default().to_owned();
         for (i, part) in parts.enumerate() {
@@ -392,7 +393,7 @@ mod tests {
             lock,
             or_ignore,
             placeholder,
-            ids: "IDS",
+            among: "IN (IDS)",
             job_rows: "ROWS",
             save_jobs: Save::Rows(""),
             save_jobs_and_revision: None,

@@ -2,7 +2,7 @@
 //! [`JobAssigner::assign`](failover::JobAssigner::assign) in batches of [`MAX_BATCH`], beside single durable writes to the same store in the same run.
 //!
 //! `cargo bench -p failover --all-features --bench orphans` starts the servers it needs and ends with an error if the orphans take longer
-//! than fifty writes. Every store flushes to disk what it acknowledges, as one that keeps terms has to.
+//! than fifty writes; a name behind `--` measures the stores whose name begins so. Every store flushes to disk what it acknowledges, as one that keeps terms has to.
 //!
 //! Two writes are measured beside it: the bare store's (one row or key that is there, through a plain client: one round trip and a
 //! flush), and a `put` of a small document through the same handle, with all that a store owes to it (its identity, fences, hints).
@@ -45,38 +45,42 @@ async fn main() -> Outcome<ExitCode> {
         "{:16} {:>10} {:>8} {:>8} {:>12} {:>8} {:>8}",
         "store", "bare write", "put", "a batch", "all orphans", "in bare", "in puts"
     );
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let wanted = |name: &str| name.starts_with(&wanted);
     let mut within = true;
-    let directory = tempfile::tempdir()?;
-    let path = directory.path().join("orphans.db");
-    let url = format!("sqlite://{}", path.display());
-    drop(open(&url, "made").await?);
-    let file = SqliteConnectOptions::new().filename(&path).synchronous(SqliteSynchronous::Full);
-    let raw = Raw::Sqlite(SqliteConnection::connect_with(&file).await?);
-    within &= judge("SQLite", [&url, &url], Some(raw), Bound::Puts).await?;
-
-    let server = PostgresSetup::default().setting("fsync=on").start();
-    let proxy = far(server.port()).await?;
-    let (near, distant) = (server.url(), server.url_at(proxy.port()));
-    let raw = Raw::Postgres(PgConnection::connect(&near).await?);
-    judge("PostgreSQL", [&near, &near], Some(raw), Bound::None).await?;
-    let raw = Raw::Postgres(PgConnection::connect(&distant).await?);
-    within &= judge("PostgreSQL, far", [&near, &distant], Some(raw), Bound::BareWrites).await?;
-    drop((server, proxy));
-
-    let server = Redis::durable();
-    let proxy = far(server.port()).await?;
-    let (near, distant) = (server.url(), server.url_at(proxy.port()));
-    judge("Redis", [&near, &near], Some(Raw::redis(server.port()).await?), Bound::None).await?;
-    let raw = Raw::redis(proxy.port()).await?;
-    within &= judge("Redis, far", [&near, &distant], Some(raw), Bound::BareWrites).await?;
-    drop((server, proxy));
-
-    let server = Etcd::start_with(&["--unsafe-no-fsync=false"]);
-    let proxy = far(server.port()).await?;
-    let (near, distant) = (server.url(), server.url_at(proxy.port()));
-    judge("etcd", [&near, &near], None, Bound::None).await?;
-    judge("etcd, far", [&near, &distant], None, Bound::None).await?;
-    drop((server, proxy));
+    if wanted("SQLite") {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("orphans.db");
+        let url = format!("sqlite://{}", path.display());
+        drop(open(&url, "made").await?);
+        let file = SqliteConnectOptions::new().filename(&path).synchronous(SqliteSynchronous::Full);
+        let raw = Raw::Sqlite(SqliteConnection::connect_with(&file).await?);
+        within &= judge("SQLite", [&url, &url], Some(raw), Bound::Puts).await?;
+    }
+    if wanted("PostgreSQL") {
+        let server = PostgresSetup::default().setting("fsync=on").start();
+        let proxy = far(server.port()).await?;
+        let (near, distant) = (server.url(), server.url_at(proxy.port()));
+        let raw = Raw::Postgres(PgConnection::connect(&near).await?);
+        judge("PostgreSQL", [&near, &near], Some(raw), Bound::None).await?;
+        let raw = Raw::Postgres(PgConnection::connect(&distant).await?);
+        within &= judge("PostgreSQL, far", [&near, &distant], Some(raw), Bound::BareWrites).await?;
+    }
+    if wanted("Redis") {
+        let server = Redis::durable();
+        let proxy = far(server.port()).await?;
+        let (near, distant) = (server.url(), server.url_at(proxy.port()));
+        judge("Redis", [&near, &near], Some(Raw::redis(server.port()).await?), Bound::None).await?;
+        let raw = Raw::redis(proxy.port()).await?;
+        within &= judge("Redis, far", [&near, &distant], Some(raw), Bound::BareWrites).await?;
+    }
+    if wanted("etcd") {
+        let server = Etcd::start_with(&["--unsafe-no-fsync=false"]);
+        let proxy = far(server.port()).await?;
+        let (near, distant) = (server.url(), server.url_at(proxy.port()));
+        judge("etcd", [&near, &near], None, Bound::None).await?;
+        judge("etcd, far", [&near, &distant], None, Bound::None).await?;
+    }
 
     if cfg!(debug_assertions) {
         println!("\nnot optimized, so not judged: cargo bench");

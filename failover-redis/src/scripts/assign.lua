@@ -29,9 +29,13 @@ local function step(there, expect, what, from, to, course)
 end
 
 local function main()
-  local steps, stale = {}, {}
+  local ids, steps, stale = {}, {}, {}
   for i = 7, #ARGV, 6 do
-    local id, there = ARGV[i], job(ARGV[i])
+    ids[#ids + 1] = ARGV[i]
+  end
+  local records = jobs(ids)
+  for i = 7, #ARGV, 6 do
+    local id, there = ARGV[i], records[ARGV[i]]
     local after = there and step(there, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
     if after then
       steps[#steps + 1] = { id, after }
@@ -51,7 +55,7 @@ local function main()
     any = apply(move[1], move[2]) or any
   end
   if any then
-    changed('jobs')
+    save()
   end
   return { 'ok', 'applied', redis.call('HGET', META, 'revision') }
 end

@@ -23,8 +23,8 @@ local function parse_runs(id, texts)
   return runs
 end
 
-local function job(id)
-  local record = redis.call('HGET', JOBS, id)
+-- Takes a job's record apart; nil if there is none.
+local function read(id, record)
   if not record then
     return nil
   end
@@ -37,14 +37,28 @@ local function job(id)
   }
 end
 
-local function moment()
-  return text(math.floor(now / 1000))
+local function job(id)
+  return read(id, redis.call('HGET', JOBS, id))
 end
+
+-- Many jobs by name, read by one command.
+local function jobs(ids)
+  local there = {}
+  if #ids > 0 then
+    local records = redis.call('HMGET', JOBS, unpack(ids))
+    for i, id in ipairs(ids) do
+      there[id] = read(id, records[i])
+    end
+  end
+  return there
+end
+
+local MOMENT = text(math.floor(now / 1000))
 
 -- The latest runs of a record and one more.
 local function begin(record, epoch, member)
   local runs = { unpack(record.runs, math.max(1, #record.runs - MAX_RUNS + 2)) }
-  runs[#runs + 1] = table.concat({ epoch, member, moment(), '-', '0', '0', '' }, ' ')
+  runs[#runs + 1] = table.concat({ epoch, member, MOMENT, '-', '0', '0', '' }, ' ')
   return runs
 end
 
@@ -58,26 +72,40 @@ local function close(record, outcome, detail)
       upto = upto - 1
     end
     local kept = string.sub(detail, 1, upto)
-    runs[#runs] = run .. table.concat({ outcome, moment(), #kept, kept }, ' ')
+    runs[#runs] = run .. table.concat({ outcome, MOMENT, #kept, kept }, ' ')
   end
   return runs
 end
 
--- Copies a record with changes, which make it worth a revision if it differs by them.
+-- Changes a record, which makes it worth a revision if it differs by that.
 local function with(record, changes)
-  local copy = {}
-  for name, value in pairs(record) do
-    copy[name] = value
-  end
   for name, value in pairs(changes) do
-    copy.same = copy.same and copy[name] == value
-    copy[name] = value
+    record.same = record.same and record[name] == value
+    record[name] = value
   end
-  return copy
+  return record
 end
 
+-- What was put and not yet written: two commands write many jobs.
+local REVISION
+local put_jobs, put_feed = {}, {}
+local MOST_PUT = 1000 -- of either; far below what unpack() can take
+
 local function next_revision()
-  return text(redis.call('HINCRBY', META, 'revision', 1))
+  REVISION = (REVISION or tonumber(redis.call('HGET', META, 'revision'))) + 1
+  return text(REVISION)
+end
+
+-- Writes what was put, and the revision it has come to.
+local function write()
+  if #put_jobs > 0 then
+    redis.call('HSET', JOBS, unpack(put_jobs))
+    redis.call('ZADD', FEED, unpack(put_feed))
+    put_jobs, put_feed = {}, {}
+  end
+  if REVISION then
+    redis.call('HSET', META, 'revision', text(REVISION))
+  end
 end
 
 local function put(id, record)
@@ -87,8 +115,17 @@ local function put(id, record)
     '1', revision, record.epoch, record.phase, record.owner, retiring, record.failures, record.submitted or revision,
     record.course, #record.detail, record.detail .. table.concat(record.runs),
   }
-  redis.call('HSET', JOBS, id, table.concat(fields, ' '))
-  redis.call('ZADD', FEED, revision, id)
+  put_jobs[#put_jobs + 1], put_jobs[#put_jobs + 2] = id, table.concat(fields, ' ')
+  put_feed[#put_feed + 1], put_feed[#put_feed + 2] = revision, id
+  if #put_jobs >= MOST_PUT then
+    write()
+  end
+end
+
+-- Writes everything, and lets the waiting know.
+local function save()
+  write()
+  changed('jobs')
 end
 
 -- Drops the older half of the removals. What was known of them goes into two floors: no new job starts at an epoch below any
@@ -112,6 +149,7 @@ end
 
 -- Deletes a job. Its name's last epoch is kept, so that it never comes again.
 local function bury(id, epoch)
+  write() -- it may have been put before
   local revision = next_revision()
   redis.call('HDEL', JOBS, id)
   redis.call('HDEL', SPECS, id)

@@ -7,11 +7,11 @@ local function main()
   end
   if there.owner == '-' then
     bury(id, there.epoch)
-    changed('jobs')
+    save()
     return { 'ok', 'gone' }
   end
   if apply(id, with(there, { retiring = true })) then
-    changed('jobs')
+    save()
   end
   return { 'ok', 'retiring' }
 end

@@ -25,21 +25,26 @@ local function judge(there, member, epoch, status, detail)
 end
 
 local function main()
+  local ids = {}
   for i = 5, #ARGV, 5 do
-    job(ARGV[i]) -- one that cannot be read fails the batch before anything of it is written
+    ids[#ids + 1] = ARGV[i]
   end
+  local records = jobs(ids) -- one that cannot be read fails the batch before anything of it is written
   local answers, any = {}, false
+  -- One by one: a later report of a job is judged by what an earlier one made of it.
   for i = 5, #ARGV, 5 do
     local id = ARGV[i]
-    local there = job(id)
+    local there = records[id]
     local after = there and judge(there, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
     answers[#answers + 1] = after and '1' or '0'
     if after then
       any = apply(id, after) or any
+      after.same = true
+      records[id] = not after.gone and after or nil
     end
   end
   if any then
-    changed('jobs')
+    save()
   end
   return { 'ok', redis.call('HGET', META, 'revision'), answers }
 end

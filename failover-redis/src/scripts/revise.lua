@@ -12,6 +12,6 @@ local function main()
   end
   redis.call('HSET', SPECS, id, spec)
   put(id, there)
-  changed('jobs')
+  save()
   return { 'ok', 'changed' }
 end

@@ -13,6 +13,6 @@ local function main()
   put(id, {
     epoch = epoch, phase = 'queued', owner = '-', retiring = false, failures = '0', course = '{}', detail = '', runs = {},
   })
-  changed('jobs')
+  save()
   return { 'ok', 'created' }
 end

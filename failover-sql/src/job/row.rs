@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use failover_core::job::{JobChange, Phase};
 use failover_core::rules::Next;
 use failover_core::{Epoch, JobId, JobRecord, JobSpec, Lease, Result, Revision, record};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::dialect::{Fault, Row, Save, Value, args};
 use crate::keys::JOBS;
@@ -18,17 +19,24 @@ const MAX_REMOVED: usize = 1000;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT format, job, revision, epoch, phase, owner, incarnation, retiring, failures, detail, spec, \
-             submitted, course, runs FROM {jobs} ",
+            "SELECT format, job, revision, epoch, phase, owner, incarnation, retiring, failures, detail, submitted, course, runs, spec \
+             FROM {jobs} ",
             $rest
         )
     };
 }
 
+/// The same of many jobs without what was submitted, which moves and reports neither look at nor change: a payload may be large.
+const BARE_JOBS: &str = "SELECT format, job, revision, epoch, phase, owner, incarnation, retiring, failures, detail, submitted, \
+    course, runs, NULL FROM {jobs} WHERE cluster = ? AND job {among}";
+
 fn parse(row: &Row) -> Result<JobRecord> {
     let id: JobId = row.id(1)?;
     row.check_format(0, || format!("job {id}"))?;
-    let spec: JobSpec = record::decode(row.operation, &format!("job {id}"), row.text(10)?.as_bytes())?;
+    let spec: JobSpec = match row.values.get(13) {
+        Some(Value::Null) => bare(&id),
+        _ => record::decode(row.operation, &format!("job {id}"), row.text(13)?.as_bytes())?,
+    };
     let phase = parse_phase(row.text(4)?).ok_or_else(|| row.corrupt("a job's phase"))?;
     let failures = u32::try_from(row.int(8)?).map_err(|_| row.corrupt("a count of failures"))?;
     let owner = row.optional_member(5)?;
@@ -37,10 +45,15 @@ fn parse(row: &Row) -> Result<JobRecord> {
     }
     let (revision, epoch) = (Revision(row.number(2)?), Epoch(row.number(3)?));
     let (retiring, detail) = (row.int(7)? != 0, row.text(9)?.to_owned());
-    let submitted = Revision(row.number(11)?);
-    let course = serde_json::from_str(row.text(12)?).map_err(|_| row.corrupt("a job's course"))?;
-    let runs = serde_json::from_str(row.text(13)?).map_err(|_| row.corrupt("a list of a job's runs"))?;
+    let submitted = Revision(row.number(10)?);
+    let course = serde_json::from_str(row.text(11)?).map_err(|_| row.corrupt("a job's course"))?;
+    let runs = serde_json::from_str(row.text(12)?).map_err(|_| row.corrupt("a list of a job's runs"))?;
     Ok(JobRecord { spec, revision, submitted, epoch, phase, owner, retiring, failures, detail, course, runs })
+}
+
+/// Stands for a spec that was not read.
+fn bare(id: &JobId) -> JobSpec {
+    JobSpec::new(id.clone(), "").unwrap_or_else(|e| unreachable!("nothing is not too long: {e}"))
 }
 
 /// The jobs in these rows.
@@ -51,18 +64,36 @@ pub(super) fn jobs(rows: &[Row]) -> Result<BTreeMap<JobId, JobRecord>> {
 
 /// The changes of jobs as [`Save::Rows`] takes them.
 pub(super) fn rows_of(jobs: &[JobRecord]) -> String {
-    let columns = |job: &JobRecord| -> Json {
-        let named = COLUMNS.iter().zip(values(job)).map(|(name, value)| {
+    to_json(&jobs.iter().map(|job| Named(values(job))).collect::<Vec<_>>())
+}
+
+/// What changes of a job, by the columns' names.
+struct Named([Value; 11]);
+
+impl Serialize for Named {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(COLUMNS.iter().zip(&self.0).map(|(name, value)| {
             let value = match value {
-                Value::Int(n) => n.into(),
-                Value::Text(text) => text.into(),
-                Value::Null | Value::Bytes(_) => Json::Null,
+                Value::Int(n) => Cell::Int(*n),
+                Value::Text(text) => Cell::Text(text),
+                Value::Null | Value::Bytes(_) => Cell::Null,
             };
-            ((*name).to_owned(), value)
-        });
-        Json::Object(named.collect())
-    };
-    jobs.iter().map(columns).collect::<Json>().to_string()
+            (name, value)
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Cell<'a> {
+    Int(i64),
+    Text(&'a str),
+    Null,
+}
+
+/// As a text: the database keeps it as it is, whatever it makes of JSON.
+fn to_json(of: &impl Serialize) -> String {
+    serde_json::to_string(of).unwrap_or_else(|e| unreachable!("names and numbers are always JSON: {e}"))
 }
 
 const COLUMNS: [&str; 11] =
@@ -81,21 +112,20 @@ fn values(job: &JobRecord) -> [Value; 11] {
         job.failures.into(),
         // Not every database's texts can hold a NUL.
         job.detail.replace('\0', "\u{fffd}").into(),
-        // As texts: the database keeps them as they are, whatever it makes of JSON.
-        json!(job.course).to_string().into(),
-        json!(job.runs).to_string().into(),
+        to_json(&job.course).into(),
+        to_json(&job.runs).into(),
     ]
 }
 
-/// Some jobs, with the term that is installed for a fence and the cluster's revision.
+/// As [`BARE_JOBS`], with the term that is installed for a fence and the cluster's revision.
 pub(super) const FENCE_AND_JOBS: &str = "SELECT j.format, j.job, j.revision, j.epoch, j.phase, j.owner, j.incarnation, j.retiring, \
-    j.failures, j.detail, j.spec, j.submitted, j.course, j.runs, f.term, c.revision FROM {clusters} AS c \
+    j.failures, j.detail, j.submitted, j.course, j.runs, NULL, f.term, c.revision FROM {clusters} AS c \
     LEFT JOIN {fences} AS f ON f.cluster = c.cluster AND f.area = ? AND f.lease = ? \
-    LEFT JOIN {jobs} AS j ON j.cluster = c.cluster AND j.job IN ({ids}) WHERE c.cluster = ?";
+    LEFT JOIN {jobs} AS j ON j.cluster = c.cluster AND j.job {among} WHERE c.cluster = ?";
 
 /// What [`FENCE_AND_JOBS`] takes.
 pub(super) fn fence_and_jobs<'a>(cluster: &str, fence: &Lease, ids: impl Iterator<Item = &'a JobId>) -> Vec<Value> {
-    args![JOBS, &fence.name, ids.map(JobId::as_str).collect::<Json>().to_string(), cluster]
+    args![JOBS, &fence.name, to_json(&ids.map(JobId::as_str).collect::<Vec<_>>()), cluster]
 }
 
 /// The term in a row of it.
@@ -125,8 +155,8 @@ impl Tx<'_> {
         &mut self,
         ids: impl Iterator<Item = &JobId>,
     ) -> Result<BTreeMap<JobId, JobRecord>, Fault> {
-        let ids = ids.map(JobId::as_str).collect::<Json>().to_string();
-        let rows = self.rows(select!("WHERE cluster = ? AND job IN ({ids})"), args![self.cluster(), ids]).await?;
+        let ids = to_json(&ids.map(JobId::as_str).collect::<Vec<_>>());
+        let rows = self.rows(BARE_JOBS, args![self.cluster(), ids]).await?;
         Ok(jobs(&rows)?)
     }
 
@@ -204,8 +234,8 @@ impl Tx<'_> {
                 job.retiring,
                 job.failures,
                 job.detail.as_str(),
-                json!(job.course).to_string(),
-                json!(job.runs).to_string(),
+                to_json(&job.course),
+                to_json(&job.runs),
                 spec,
             ],
         )
@@ -232,14 +262,15 @@ impl Tx<'_> {
         }
         match self.words().save_jobs {
             Save::Rows(save) => drop(self.run(save, args![rows_of(jobs), self.cluster()]).await?),
-            Save::Bound { one, ten } => {
-                let (tens, rest) = jobs.as_chunks::<10>();
-                let all = tens.iter().map(|ten| &ten[..]).chain(rest.chunks(1));
-                for some in all {
-                    let save = if some.len() == 1 { one } else { ten };
-                    let mut args: Vec<Value> = some.iter().flat_map(values).collect();
-                    args.push(self.cluster().into());
-                    self.run(save, args).await?;
+            Save::Bound(sizes) => {
+                let mut rest = jobs;
+                for (size, save) in sizes {
+                    while let Some((some, others)) = rest.split_at_checked(*size) {
+                        let mut args: Vec<Value> = some.iter().flat_map(values).collect();
+                        args.push(self.cluster().into());
+                        self.run(save, args).await?;
+                        rest = others;
+                    }
                 }
             }
         }
@@ -251,15 +282,15 @@ impl Tx<'_> {
         if gone.is_empty() {
             return Ok(());
         }
-        let ids = gone.iter().map(|(job, ..)| job.as_str()).collect::<Json>().to_string();
-        self.run("DELETE FROM {jobs} WHERE cluster = ? AND job IN ({ids})", args![self.cluster(), ids]).await?;
-        let rows: Json = gone
+        let ids = to_json(&gone.iter().map(|(job, ..)| job.as_str()).collect::<Vec<_>>());
+        self.run("DELETE FROM {jobs} WHERE cluster = ? AND job {among}", args![self.cluster(), ids]).await?;
+        let rows = gone
             .iter()
             .map(|(job, revision, epoch)| json!({ "job": job.as_str(), "revision": revision, "epoch": epoch.0 }))
-            .collect();
+            .collect::<Vec<_>>();
         self.run(
             "INSERT INTO {removed} (cluster, job, revision, epoch) SELECT ?, v.job, v.revision, v.epoch FROM {job_rows} WHERE true",
-            args![self.cluster(), rows.to_string()],
+            args![self.cluster(), to_json(&rows)],
         )
         .await?;
         let count = self.row("SELECT COUNT(*) FROM {removed} WHERE cluster = ?", args![self.cluster()]).await?;

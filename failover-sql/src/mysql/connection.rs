@@ -67,8 +67,7 @@ fn values(row: &MySqlRow) -> Result<Vec<Value>, sqlx::Error> {
             if raw.is_null() {
                 return Ok(Value::Null);
             }
-            let kind = raw.type_info().name().to_owned();
-            match kind.as_str() {
+            match raw.type_info().name() {
                 // Names are kept as bytes, so that they are compared as such. One that is no text is refused where it is parsed.
                 "VARBINARY" | "BINARY" => {
                     let bytes: Vec<u8> = row.try_get_unchecked(at)?;

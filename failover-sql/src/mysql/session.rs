@@ -25,7 +25,7 @@ pub(super) const WORDS: Words = Words {
     // The row is locked by it, as it would be by the update that follows: no two who hold it shared then both want to write.
     or_ignore: "ON DUPLICATE KEY UPDATE cluster = cluster",
     placeholder: |_| "?".to_owned(),
-    ids: "SELECT i.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) AS i",
+    among: "IN (SELECT i.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id VARCHAR(64) PATH '$')) AS i)",
     job_rows: "JSON_TABLE(?, '$[*]' COLUMNS (job VARCHAR(64) PATH '$.job', revision BIGINT PATH '$.revision', \
         epoch BIGINT PATH '$.epoch', phase VARCHAR(64) PATH '$.phase', owner VARCHAR(64) PATH '$.owner', \
         incarnation VARCHAR(64) PATH '$.incarnation', retiring BIGINT PATH '$.retiring', failures BIGINT PATH '$.failures', \

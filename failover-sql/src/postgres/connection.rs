@@ -91,7 +91,12 @@ impl Server {
         }
         let settings = settings(options.common.timeout);
         let direct = plain.clone().options(settings.iter().map(|(name, value)| (*name, value.as_str())));
-        let direct = direct.options([("failover.direct", "yes"), ("default_transaction_isolation", "read committed")]);
+        let direct = direct.options([
+            ("failover.direct", "yes"),
+            ("default_transaction_isolation", "read committed"),
+            // Every statement of ours looks rows up by key, whatever the values: to plan it again takes longer than to run it.
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
         let learned = match options.pooler {
             Pooler::Auto => UNKNOWN,
             Pooler::None => DIRECT,

@@ -62,8 +62,7 @@ fn values(row: &PgRow) -> Result<Vec<Value>, sqlx::Error> {
             if raw.is_null() {
                 return Ok(Value::Null);
             }
-            let kind = raw.type_info().name().to_owned();
-            match kind.as_str() {
+            match raw.type_info().name() {
                 "INT8" => row.try_get(at).map(Value::Int),
                 "BOOL" => row.try_get::<bool, _>(at).map(Value::from),
                 "TEXT" => row.try_get(at).map(Value::Text),

@@ -31,22 +31,37 @@ macro_rules! saved {
 }
 pub(super) use saved;
 
+/// Which jobs, the rows of them being bound at `$rows`. By name too, or a server that knows nothing of the table yet would look through
+/// all jobs of the cluster for them.
+macro_rules! which {
+    ($rows:literal) => {
+        concat!(
+            "j.job = v.job AND j.job = ANY (ARRAY(SELECT r->>'job' FROM jsonb_array_elements(",
+            $rows,
+            "::jsonb) AS r))"
+        )
+    };
+}
+pub(super) use which;
+
 pub(super) const WORDS: Words = Words {
     lock: "FOR UPDATE",
     or_ignore: "ON CONFLICT DO NOTHING",
     placeholder: |n| format!("${n}"),
-    ids: "SELECT jsonb_array_elements_text(?::jsonb)",
+    among: "= ANY (ARRAY(SELECT jsonb_array_elements_text(?::jsonb)))",
     job_rows: "jsonb_to_recordset(?::jsonb) AS v (job text, revision bigint, epoch bigint, phase text, owner text, \
         incarnation text, retiring bigint, failures bigint, detail text, course text, runs text)",
     save_jobs: Save::Rows(concat!(
         "UPDATE {jobs} AS j SET ",
         saved!(),
-        " FROM {job_rows} WHERE j.cluster = ? AND j.job = v.job"
+        " FROM {job_rows} WHERE j.cluster = ? AND ",
+        which!("$1")
     )),
     save_jobs_and_revision: Some(concat!(
         "WITH counted AS (UPDATE {clusters} SET revision = $3 WHERE cluster = $2) UPDATE {jobs} AS j SET ",
         saved!(),
-        " FROM {job_rows} WHERE j.cluster = $2 AND j.job = v.job"
+        " FROM {job_rows} WHERE j.cluster = $2 AND ",
+        which!("$1")
     )),
 };
 

@@ -10,7 +10,7 @@
 use failover_core::{Member, record};
 
 use super::fence::MOMENT;
-use super::session::{WORDS, saved};
+use super::session::{WORDS, saved, which};
 use crate::dialect::{Hot, Value, args};
 use crate::keys::{BEATS, JOBS, lease_area};
 use crate::schema;
@@ -68,7 +68,9 @@ const ASSIGN: &str = concat!(
         WHERE c.cluster = $1 AND {known} AND fence.term = $7 AND fence.revision = $8 RETURNING 1::bigint AS done), \
     written AS (UPDATE {jobs} AS j SET ",
     saved!(),
-    " FROM new, {rows} WHERE j.cluster = $1 AND j.job = v.job) SELECT done, pg_notify($11, $12)::text FROM new"
+    " FROM new, {rows} WHERE j.cluster = $1 AND ",
+    which!("$10"),
+    ") SELECT done, pg_notify($11, $12)::text FROM new"
 );
 
 /// The statement's template and its values.

@@ -15,6 +15,9 @@ use crate::dialect::{Fault, Value};
 /// leaves that thread busy; whoever is still interested tries again.
 const BUSY: Duration = Duration::from_millis(100);
 
+/// How many rows of an answer a connection's thread reads ahead.
+const ROWS: usize = 256;
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -49,6 +52,8 @@ pub(super) async fn connect(
         .create_if_missing(missing == Missing::Create)
         .busy_timeout(BUSY)
         .synchronous(synchronous)
+        // A batch of jobs does not wait for its reader on the way.
+        .row_buffer_size(ROWS)
         .thread_name(|n| format!("failover-sql-{n}"))
         // Neither statements nor what is slow about them: hosts see our own events.
         .disable_statement_logging();
@@ -99,8 +104,7 @@ fn values(row: &SqliteRow) -> Result<Vec<Value>, sqlx::Error> {
             if raw.is_null() {
                 return Ok(Value::Null);
             }
-            let kind = raw.type_info().name().to_owned();
-            match kind.as_str() {
+            match raw.type_info().name() {
                 "INTEGER" => row.try_get_unchecked(at).map(Value::Int),
                 "TEXT" => row.try_get_unchecked(at).map(Value::Text),
                 // A REAL cannot be in a STRICT table of ours; as bytes it is refused where it is read.

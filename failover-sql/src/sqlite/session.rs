@@ -25,9 +25,12 @@ macro_rules! one {
     };
 }
 
-macro_rules! five {
-    () => {
-        concat!(one!(), ", ", one!(), ", ", one!(), ", ", one!(), ", ", one!())
+macro_rules! ten_of {
+    ($some:expr) => {
+        concat!(
+            $some, ", ", $some, ", ", $some, ", ", $some, ", ", $some, ", ", $some, ", ", $some, ", ", $some, ", ",
+            $some, ", ", $some
+        )
     };
 }
 
@@ -49,10 +52,11 @@ macro_rules! save {
 pub(super) const WORDS: Words = Words {
     lock: "",
     or_ignore: "ON CONFLICT DO NOTHING",
-    placeholder: |n| format!("?{n}"),
-    ids: "SELECT value FROM json_each(?)",
+    // Numbered ones are names to it, which are looked up one after the other for each value.
+    placeholder: |_| "?".to_owned(),
+    among: "IN (SELECT value FROM json_each(?))",
     job_rows: "(SELECT value->>'job' AS job, value->>'revision' AS revision, value->>'epoch' AS epoch FROM json_each(?)) AS v",
-    save_jobs: Save::Bound { one: save!(one!()), ten: save!(concat!(five!(), ", ", five!())) },
+    save_jobs: Save::Bound(&[(100, save!(ten_of!(ten_of!(one!())))), (10, save!(ten_of!(one!()))), (1, save!(one!()))]),
     save_jobs_and_revision: None,
 };
 

@@ -117,3 +117,33 @@ async fn a_batch_whose_connection_breaks_is_unknown_and_not_stale() {
     });
     assert_eq!(applied.await.epoch, Epoch(1), "it was applied");
 }
+
+/// What a lost node costs must not grow with the jobs of all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_looks_its_jobs_up_and_reads_no_others() {
+    let database = SERVER.database();
+    let store = open(&database.url()).await;
+    let lease = settled(&store).await;
+    database.sql(
+        "INSERT INTO failover_jobs SELECT j.* FROM generate_series(1000, 21000) AS i, \
+         LATERAL (SELECT (jsonb_populate_record(x, jsonb_build_object('job', 'job-' || i, 'revision', i, 'submitted', i))).* \
+         FROM failover_jobs AS x WHERE x.job = 'x') AS j; \
+         UPDATE failover_clusters SET revision = 30000; SELECT pg_stat_reset()",
+    );
+    let counted = |what: &str| -> u64 {
+        let sql = format!("SELECT {what} FROM pg_stat_user_tables WHERE relname = 'failover_jobs'");
+        database.sql(&sql).parse().unwrap()
+    };
+    let fresh = open(&database.url()).await;
+    let moves = [place("x", 0), place("job-2000", 0), place("job-9000", 0)];
+    assert!(matches!(fresh.assign(&lease, &moves).await.unwrap(), Assigned::Applied(_)));
+    // The server counts what a session has read when that ends.
+    drop(fresh);
+    let written = in_the_end(async || match counted("n_tup_upd") {
+        3 => Ok(()),
+        _ => Err(Error::new(ErrorKind::Unavailable, "test", "not counted yet")),
+    });
+    written.await;
+    let read = counted("seq_tup_read + idx_tup_fetch");
+    assert!(read < 20, "{read} rows were read to write three");
+}

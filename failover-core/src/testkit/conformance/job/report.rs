@@ -2,10 +2,10 @@
 
 use super::super::Fixture;
 use super::super::kit::{fails, handles, member, ok, together};
-use super::kit::{accepted, applied, drain, head, job, place, placed, report, said, seize, stands};
+use super::kit::{accepted, applied, drain, head, id, job, place, placed, record, report, said, seize, stands};
 use crate::error::ErrorKind;
 use crate::ids::Epoch;
-use crate::job::{JobStatus, MAX_BATCH, MAX_DETAIL, Phase, Reported};
+use crate::job::{JobStatus, MAX_BATCH, MAX_DETAIL, Phase, Removed, Reported};
 
 /// Effect 7: a job whose owner says so runs; saying it again changes no revision.
 pub async fn a_running_job_is_reported_once(fixture: &dyn Fixture) {
@@ -137,6 +137,12 @@ pub async fn reports_are_judged_one_by_one(fixture: &dyn Fixture) {
     assert_eq!(stands(&backend, "a").await, (Phase::Queued, Epoch(1), None), "a was stopped");
     assert_eq!(stands(&backend, "b").await, (Phase::Running, Epoch(1), Some(other)), "b runs");
     assert_eq!(ok(backend.jobs.report(&[]).await), [], "no report, no answer");
+    placed(&backend, "c", &m).await;
+    assert_eq!(ok(backend.jobs.remove(&id("c")).await), Removed::Retiring, "it is still to stop");
+    let statuses = [JobStatus::Progress("half".to_owned()), JobStatus::Completed, JobStatus::Running];
+    let answers = ok(backend.jobs.report(&statuses.map(|status| said("c", &m, 1, status))).await);
+    assert_eq!(answers, [yes, yes, no], "it is gone with the second");
+    assert_eq!(record(&backend, "c").await, None, "and what was said before does not bring it back");
 }
 
 /// Failure 2: the largest batch is taken, and one more report is refused as input.

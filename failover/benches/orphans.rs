@@ -121,22 +121,24 @@ impl Raw {
     }
 
     async fn prepare(&mut self) -> Outcome<()> {
-        const TABLE: &str = "CREATE TABLE IF NOT EXISTS raw (id INTEGER PRIMARY KEY, n BIGINT NOT NULL)";
-        for sql in [TABLE, "INSERT INTO raw VALUES (1, 0) ON CONFLICT DO NOTHING"] {
-            match self {
-                Self::Sqlite(file) => drop(sqlx::query(sql).execute(file).await?),
-                Self::Postgres(session) => drop(sqlx::query(sql).execute(session).await?),
-                Self::Redis(_) => {}
-            }
-        }
-        Ok(())
+        self.run("CREATE TABLE IF NOT EXISTS raw (id INTEGER PRIMARY KEY, n BIGINT NOT NULL)").await?;
+        self.run("INSERT INTO raw VALUES (1, 0) ON CONFLICT DO NOTHING").await?;
+        self.write().await
     }
 
     async fn write(&mut self) -> Outcome<()> {
-        const UPDATE: &str = "UPDATE raw SET n = n + 1 WHERE id = 1";
+        self.run("UPDATE raw SET n = n + 1 WHERE id = 1").await
+    }
+
+    /// Redis, which has no tables to prepare, sets a key instead.
+    async fn run(&mut self, sql: &'static str) -> Outcome<()> {
         match self {
-            Self::Sqlite(file) => drop(sqlx::query(UPDATE).execute(file).await?),
-            Self::Postgres(session) => drop(sqlx::query(UPDATE).execute(session).await?),
+            Self::Sqlite(file) => {
+                sqlx::query(sql).execute(file).await?;
+            }
+            Self::Postgres(session) => {
+                sqlx::query(sql).execute(session).await?;
+            }
             Self::Redis(wire) => {
                 wire.write_all(b"*3\r\n$3\r\nSET\r\n$3\r\nraw\r\n$1\r\n1\r\n").await?;
                 let mut answer = [0; 5];
@@ -167,7 +169,6 @@ async fn judge(name: &str, [near, url]: [&str; 2], mut raw: Option<Raw>, bound: 
     let clock = SystemClock::new();
     if let Some(raw) = &mut raw {
         raw.prepare().await?;
-        raw.write().await?;
     }
     let (mut bare, mut puts, mut batches, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {

@@ -51,6 +51,7 @@
 //! | roles, jobs, takeover | [`Node`], [`JobHandler`], [`RoleHooks`] |
 //! | to know whether you may act right now | [`Right`] |
 //! | to keep late writes away from a resource of your own | [`fencing`] |
+//! | to let new work in on the active node only | [`Gate`] |
 //! | to operate a cluster | [`Admin`] |
 //! | to know which job goes where, or to rehearse it | [`plan`] |
 //! | to bring a store of your own | [`HeartbeatStore`], [`LeaseManager`], [`JobAssigner`], [`StateStore`], and `testkit` to show that it keeps its promises |
@@ -68,6 +69,7 @@ pub mod election;
 pub mod error;
 pub mod events;
 pub mod fencing;
+pub mod gate;
 pub mod heartbeat;
 pub mod ids;
 pub mod job;
@@ -95,6 +97,7 @@ pub use capacity::Capacity;
 pub use election::{Election, Leadership};
 pub use error::{Error, ErrorKind, Invalid, Result};
 pub use events::{Events, StampedEvent};
+pub use gate::Gate;
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};
 pub use ids::{
     ClassName, ClusterName, Epoch, FencingToken, GroupName, Incarnation, JobId, LeaseName, Member, NodeId, Revision,

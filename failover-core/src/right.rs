@@ -1,7 +1,7 @@
 //! [`Right`]: what a host acts under, as a comparison with the clock at the moment of use.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct Right {
     clock: Arc<dyn Clock>,
     span: watch::Receiver<Span>,
     stopping: CancellationToken,
+    /// When work under it was told to stop.
+    stopped: Arc<OnceLock<Time>>,
 }
 
 /// What became of a right, told by [`Right::extended`].
@@ -88,6 +90,23 @@ impl Right {
         self.stopping.clone()
     }
 
+    /// Whether [`stopping`](Self::stopping) has fired.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits until so long after the work under it was told to stop.
+    pub(crate) async fn stopped_for(&self, span: Duration) {
+        self.stopping.cancelled().await;
+        let since = self.stopped.get().copied().unwrap_or_else(|| self.clock.now());
+        self.clock.sleep_until(since + span).await;
+    }
+
+    /// Waits until it is over.
+    pub(crate) async fn over(mut self) {
+        while self.extended().await != Extension::Over {}
+    }
+
     /// Waits for the next renewal, or for the end. For guards outside the process, such as a watchdog that must be told of every
     /// extension. Several renewals since the last call are told as one. Cancel safe.
     pub async fn extended(&mut self) -> Extension {
@@ -137,12 +156,14 @@ pub(crate) struct RightKeeper {
     clock: Arc<dyn Clock>,
     span: watch::Sender<Span>,
     stopping: CancellationToken,
+    stopped: Arc<OnceLock<Time>>,
 }
 
 impl RightKeeper {
     pub(crate) fn new(lease: Lease, clock: Arc<dyn Clock>, stop_at: Time, ends_at: Time) -> Self {
         let span = watch::Sender::new(Span { stop_at, ends_at, over: false });
-        Self { lease: Arc::new(lease), clock, span, stopping: CancellationToken::new() }
+        let (stopping, stopped) = (CancellationToken::new(), Arc::default());
+        Self { lease: Arc::new(lease), clock, span, stopping, stopped }
     }
 
     pub(crate) fn right(&self) -> Right {
@@ -151,6 +172,7 @@ impl RightKeeper {
             clock: self.clock.clone(),
             span: self.span.subscribe(),
             stopping: self.stopping.clone(),
+            stopped: self.stopped.clone(),
         }
     }
 
@@ -168,6 +190,7 @@ impl RightKeeper {
 
     /// Tells the work under it to stop. The right itself may last on.
     pub(crate) fn cancel(&self) {
+        self.stopped.get_or_init(|| self.clock.now());
         self.stopping.cancel();
     }
 
@@ -179,7 +202,7 @@ impl RightKeeper {
 
 impl Drop for RightKeeper {
     fn drop(&mut self) {
-        self.stopping.cancel();
+        self.cancel();
     }
 }
 

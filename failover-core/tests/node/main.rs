@@ -2,6 +2,7 @@
 
 mod ends;
 mod faults;
+mod gate;
 mod known;
 mod placement;
 mod rates;

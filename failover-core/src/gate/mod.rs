@@ -261,7 +261,7 @@ mod tests {
     fn it_is_shut_at_the_moment_when_the_right_ends_though_nobody_says_so() {
         let (clock, gate) = (ManualClock::new(), Gate::new(SECOND));
         let _keeper = open(&clock, &gate);
-        clock.advance(SECOND * 4 - Duration::from_nanos(1));
+        clock.advance(Duration::from_nanos(3_999_999_999));
         let work = gate.admit().unwrap();
         clock.advance(Duration::from_nanos(1));
         assert_eq!(gate.admit().unwrap_err(), Refused::Passive);

@@ -64,9 +64,9 @@ async fn what_goes_on_beyond_the_bound_is_cut_off_and_the_hand_over_takes_place(
     pass(&world.clock, BOUND * 3).await;
     assert!(!endless.is_finished(), "nobody counts while the node is active");
     a.leave();
-    pass(&world.clock, BOUND - STEP * 2).await;
+    pass(&world.clock, BOUND / 10 * 9).await;
     assert!(!endless.is_finished() && b.role() == Role::Standby, "the bound is not over yet");
-    let overdue = until(&world.clock, STEP * 4, endless).await.unwrap();
+    let overdue = until(&world.clock, BOUND / 5, endless).await.unwrap();
     assert_eq!(overdue.unwrap_err().bound, BOUND);
     until(&world.clock, BEAT, b.roles().wait_for(|role| *role == Role::Active)).await.unwrap();
 }

@@ -280,6 +280,16 @@ impl Session for PgSession {
     }
 }
 
+/// What a fault is of a call that was `sent` before and got no answer: the first attempt may have been applied (law 3).
+fn doubted(operation: &'static str, sent: bool, fault: Fault) -> Fault {
+    if !sent {
+        return fault;
+    }
+    let (Fault::Failed(error) | Fault::Busy(error)) = fault;
+    let message = format!("the connection broke under the call, and then: {error}");
+    Error::new(ErrorKind::Unknown, operation, message).with_source(error).into()
+}
+
 /// `PostgreSQL`, for the traits.
 pub(super) struct Postgres {
     pub(super) database: Arc<Database>,
@@ -318,9 +328,10 @@ impl Dialect for Postgres {
             return database.shortcut_in_transaction(operation, lane, template, args).await;
         }
         // All but one may be sent again, whether or not they were applied (law 5).
-        let mut again = !matches!(of, Hot::Assign { .. });
+        let (mut again, mut sent) = (!matches!(of, Hot::Assign { .. }), false);
         loop {
-            let mut taken = database.take(operation, lane).await?;
+            let taken = database.take(operation, lane).await;
+            let mut taken = taken.map_err(|fault| doubted(operation, sent, fault))?;
             let link = taken.get();
             let sql = database.shortcut(template, false);
             match row::rows(&mut link.connection, Prepare::Once, sql, args.clone()).await {
@@ -328,11 +339,18 @@ impl Dialect for Postgres {
                     let row = rows.into_iter().next().map(|values| Row { operation, values });
                     let number = row.map(|row| row.number(0)).transpose()?;
                     taken.give_back();
+                    if sent && number.is_none() && matches!(of, Hot::Release { .. }) {
+                        // It may be given back already; the long way would not know that.
+                        let message = "nothing was left to give back";
+                        let fault = Error::new(ErrorKind::Unavailable, operation, message).into();
+                        return Err(doubted(operation, sent, fault));
+                    }
                     return Ok(number);
                 }
-                Err(sqlx::Error::Io(_)) if std::mem::take(&mut again) => {}
-                Err(e) if is_ended(&e) && std::mem::take(&mut again) => {}
-                Err(e) => return Err(classify(operation, Stage::Commit, e)),
+                Err(e) if (matches!(e, sqlx::Error::Io(_)) || is_ended(&e)) && std::mem::take(&mut again) => {
+                    sent = true;
+                }
+                Err(e) => return Err(doubted(operation, sent, classify(operation, Stage::Commit, e))),
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use failover_core::job::{Assigned, JobChange, Move, Phase, Step};
-use failover_core::{ClusterName, Epoch, Error, ErrorKind, JobAssigner, JobRecord, Lease, Revision, Term};
+use failover_core::{
+    ClusterName, Epoch, Error, ErrorKind, JobAssigner, JobRecord, Lease, LeaseManager, Revision, Term,
+};
 use failover_sql::SqlStore;
 use failover_testing::postgres::Database;
 use failover_testing::proxy::Proxy;
@@ -146,4 +148,23 @@ async fn a_batch_looks_its_jobs_up_and_reads_no_others() {
     written.await;
     let read = counted("seq_tup_read + idx_tup_fetch");
     assert!(read < 20, "{read} rows were read to write three");
+}
+
+/// Nor is anything else that a second connection could not be made for: the first may have carried it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_connection_breaks_is_unknown_and_not_undone() {
+    let database = SERVER.database();
+    let proxy = tokio::task::spawn_blocking(|| Proxy::to_port(SERVER.port())).await.expect("a proxy");
+    let through = options(&database.url_at(proxy.port())).timeout(Duration::from_secs(20));
+    let store = through.open(&ClusterName::new("c").unwrap()).await.unwrap();
+    let lease = granted(&store, "l", &member("a", 1), LONG).await;
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    other.execute("BEGIN").await.unwrap();
+    other.execute("SELECT * FROM failover_leases FOR UPDATE").await.unwrap();
+    let releasing = tokio::spawn(async move { store.release(&lease, None).await });
+    until_waiting(&database).await;
+    proxy.cut_replies();
+    other.execute("COMMIT").await.unwrap();
+    let error = releasing.await.unwrap().unwrap_err();
+    assert!(error.is_outcome_unknown(), "{error}");
 }

@@ -110,6 +110,30 @@ impl<C> Drop for Loan<C> {
     }
 }
 
+/// What a fault is of a call that was sent before, on a connection that broke: whatever is said of the second attempt, the first may
+/// have been applied (law 3). What ends a handle does so all the same.
+pub(crate) fn doubted(operation: &'static str, sent: bool, fault: Fault) -> Fault {
+    let error = match fault {
+        Fault::Busy(error) if sent => error,
+        Fault::Failed(error) if sent && is_denial(error.kind()) => error,
+        fault => return fault,
+    };
+    let message = format!("the connection broke under the call, and then: {error}. It may have been applied");
+    Error::new(ErrorKind::Unknown, operation, message).with_source(error).into()
+}
+
+/// Whether it says that nothing was applied.
+fn is_denial(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Full)
+}
+
+/// Of a lease that was to be given back, when a call sent before may have done that: the long way would not know.
+pub(crate) fn perhaps_given_back(operation: &'static str) -> Fault {
+    let message =
+        "the connection broke under the call, and then nothing was left to give back: it may have been applied";
+    Error::new(ErrorKind::Unknown, operation, message).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,5 +158,21 @@ mod tests {
         let one = take(&connections, 1).await;
         one.give_back();
         assert_eq!(take(&connections, 2).await.get(), &mut 1);
+    }
+
+    #[test]
+    fn a_second_attempt_does_not_vouch_for_the_first() {
+        let kind = |sent, fault| match doubted("test", sent, fault) {
+            Fault::Failed(error) | Fault::Busy(error) => error.kind(),
+        };
+        let failed = |kind| Fault::Failed(Error::new(kind, "test", "it failed"));
+        for denial in [ErrorKind::Unavailable, ErrorKind::Denied, ErrorKind::Full] {
+            assert_eq!((kind(false, failed(denial)), kind(true, failed(denial))), (denial, ErrorKind::Unknown));
+        }
+        for end in [ErrorKind::StoreChanged, ErrorKind::TooNew, ErrorKind::Corrupt] {
+            assert_eq!(kind(true, failed(end)), end, "the handle has to learn of it");
+        }
+        let busy = Fault::Busy(Error::new(ErrorKind::Unavailable, "test", "others were in the way"));
+        assert_eq!(kind(true, busy), ErrorKind::Unknown);
     }
 }

@@ -10,9 +10,8 @@
 //! Servers are measured on the loopback and through a proxy that holds everything back for a millisecond and more each way, as between
 //! two sites of a region; what that comes to is the bare write's time. The latter is judged, in bare writes: on the loopback a round
 //! trip costs next to nothing, and the work on a thousand records is compared with the work on one. A file has no round trips: it is
-//! judged in puts, and stays above the bound where a flush costs as little as on a virtual disk; a bare SQLite takes as long as about
-//! fifty to a hundred such writes for the thousand rows alone. etcd has no bound but its limit of operations, which a batch that is
-//! applied has kept; its put is its bare write, one transaction.
+//! judged in puts, and stays above the bound where a flush costs as little as on a virtual disk. etcd has no bound but its limit of
+//! operations, which a batch that is applied has kept; its put is its bare write, one transaction.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -16,7 +16,7 @@ pub const MAX_WEIGHT: u32 = 1_000_000;
 /// The most nodes a job may be pinned to, and the most labels it may require or prefer.
 pub const MAX_RULES: usize = 64;
 
-/// What to run, as it was submitted.
+/// What to run, as it was submitted. Deserialised, it keeps the rules of its constructors too, or is an error that names what breaks them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct JobSpec {

@@ -14,6 +14,8 @@ pub(super) struct Done {
     pub(super) rows: u64,
     /// What the statement handed to `LAST_INSERT_ID`.
     pub(super) id: u64,
+    /// Whether it was sent before, on a connection that broke.
+    pub(super) repeated: bool,
 }
 
 /// Runs a prepared statement and returns its rows.
@@ -33,7 +35,7 @@ pub(super) async fn run(
     args: Vec<Value>,
 ) -> Result<Done, sqlx::Error> {
     let done = bound(sql, args).execute(connection).await?;
-    Ok(Done { rows: done.rows_affected(), id: done.last_insert_id() })
+    Ok(Done { rows: done.rows_affected(), id: done.last_insert_id(), repeated: false })
 }
 
 /// Runs several statements in one round trip, and returns the rows of all. For texts of ours that have no values in them.

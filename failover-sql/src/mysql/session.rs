@@ -15,7 +15,7 @@ use super::target::Target;
 use super::watch::Watcher;
 use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Save, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
-use crate::lanes::{Connections, Taken};
+use crate::lanes::{Connections, Taken, doubted};
 use crate::schema;
 use crate::store::StoreIdentity;
 
@@ -227,31 +227,21 @@ impl Database {
         loop {
             let taken = self.lines(lane).take(operation).await;
             // An earlier attempt may have been applied.
-            let mut taken = taken.map_err(|fault| if doubtful { unknown(fault) } else { fault })?;
+            let mut taken = taken.map_err(|fault| doubted(operation, doubtful, fault))?;
             match connection::run(taken.get(), self.sql.get(template), args.clone()).await {
                 Ok(done) => {
                     taken.give_back();
-                    return Ok(done);
+                    return Ok(Done { repeated: doubtful, ..done });
                 }
                 Err(error) if is_broken(&error) && taken.reused() => doubtful = true,
                 Err(error) => {
                     if !is_broken(&error) {
                         taken.give_back();
                     }
-                    let fault = classify(operation, Stage::Commit, error);
-                    return Err(if doubtful { unknown(fault) } else { fault });
+                    return Err(doubted(operation, doubtful, classify(operation, Stage::Commit, error)));
                 }
             }
         }
-    }
-}
-
-fn unknown(fault: Fault) -> Fault {
-    match fault {
-        Fault::Failed(error) if error.kind() == ErrorKind::Unavailable => {
-            Fault::Failed(Error::new(ErrorKind::Unknown, error.operation(), error.to_string()).with_source(error))
-        }
-        fault => fault,
     }
 }
 

@@ -7,9 +7,11 @@
 use failover_core::record::FORMAT;
 use failover_core::{Lease, NodeId};
 
+use super::connection::Done;
 use super::now;
 use super::session::Database;
 use crate::dialect::{Fault, Hot, Lane, Seen, Value, args};
+use crate::lanes::perhaps_given_back;
 use crate::schema::VERSION;
 
 /// Where this still is the store that was opened, on a server that takes writes.
@@ -135,8 +137,11 @@ impl Database {
                 args.extend(self.current(lease));
                 args.extend(args![lasts]);
                 args.extend(self.same_store());
-                let done = self.alone(operation, Lane::Durable, RELEASE, args).await?;
-                Ok((done.rows == 1).then_some(0))
+                match self.alone(operation, Lane::Durable, RELEASE, args).await? {
+                    Done { rows: 1, .. } => Ok(Some(0)),
+                    Done { repeated: true, .. } => Err(perhaps_given_back(operation)),
+                    _ => Ok(None),
+                }
             }
             // No one statement writes two tables.
             Hot::Assign { .. } => Ok(None),

@@ -18,7 +18,7 @@ use super::shortcut::{complete, payload, statement};
 use super::watch::Listener;
 use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Row, Save, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
-use crate::lanes::{Connections, Taken};
+use crate::lanes::{Connections, Taken, doubted, perhaps_given_back};
 use crate::schema;
 use crate::store::StoreIdentity;
 
@@ -280,16 +280,6 @@ impl Session for PgSession {
     }
 }
 
-/// What a fault is of a call that was `sent` before and got no answer: the first attempt may have been applied (law 3).
-fn doubted(operation: &'static str, sent: bool, fault: Fault) -> Fault {
-    if !sent {
-        return fault;
-    }
-    let (Fault::Failed(error) | Fault::Busy(error)) = fault;
-    let message = format!("the connection broke under the call, and then: {error}");
-    Error::new(ErrorKind::Unknown, operation, message).with_source(error).into()
-}
-
 /// `PostgreSQL`, for the traits.
 pub(super) struct Postgres {
     pub(super) database: Arc<Database>,
@@ -340,10 +330,7 @@ impl Dialect for Postgres {
                     let number = row.map(|row| row.number(0)).transpose()?;
                     taken.give_back();
                     if sent && number.is_none() && matches!(of, Hot::Release { .. }) {
-                        // It may be given back already; the long way would not know that.
-                        let message = "nothing was left to give back";
-                        let fault = Error::new(ErrorKind::Unavailable, operation, message).into();
-                        return Err(doubted(operation, sent, fault));
+                        return Err(perhaps_given_back(operation));
                     }
                     return Ok(number);
                 }

@@ -11,8 +11,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Capacity;
+use crate::client::Endpoint;
+use crate::control::Pace;
 use crate::error::Result;
-use crate::ids::{Member, NodeId, Term};
+use crate::health::Health;
+use crate::ids::{Incarnation, Member, NodeId, Term};
+use crate::replica::Lag;
 
 /// What a node is to its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,10 +70,21 @@ pub struct Heartbeat {
     pub member: Member,
     /// The term of the sender's node lease.
     pub term: Term,
-    /// Counts the beats of this term.
+    /// Counts the beats of this term; [`LAST_WORD`] in one that is sent on behalf of a dead sender.
     pub seq: u64,
     /// What it tells about itself. Everything but `seq` and the above.
     pub news: News,
+}
+
+/// Above the count of every beat that a member sends itself, and exact in every store's numbers.
+pub const LAST_WORD: u64 = (1 << 53) - 1;
+
+impl Heartbeat {
+    /// What is sent in the name of a member whose process is known to be dead: nothing that it sent itself comes after it. Whoever
+    /// reads it misses the member at once, instead of when it has been silent for long enough; as ever, that is advice, and the lease decides (law 11).
+    pub fn last_word(member: Member, term: Term, news: News) -> Self {
+        Self { member, term, seq: LAST_WORD, news: News { died: true, lead: None, lag: None, ..news } }
+    }
 }
 
 /// What a heartbeat tells about its sender, beyond that it lives.
@@ -90,6 +105,56 @@ pub struct News {
     /// What the host wants known of the node.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Where clients can reach it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+    /// The earlier incarnation of this node whose lease the sender had to wait for: it did not leave in good order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Incarnation>,
+    /// That it lives no more, by the word of an [`Heir`](crate::Heir) who knows that its process is dead. It did not leave in good order.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub died: bool,
+    /// The version of the host's program; nothing if the host does not tell one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The pace of the cluster's settings that the sender keeps; nothing while it is as fast as it was started. Whoever has heard of a
+    /// faster one already does not miss it sooner than by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// What is wrong with it, by its own host's word.
+    #[serde(default, skip_serializing_if = "Health::is_well")]
+    pub health: Health,
+    /// How far behind its replicas are, if it has any: the worst of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
+}
+
+impl News {
+    /// The news of a node of this role with this room, of which nothing more is to be told.
+    pub fn new(role: Role, capacity: Capacity) -> Self {
+        let (labels, endpoints) = (BTreeMap::new(), Vec::new());
+        Self {
+            role,
+            load: 0,
+            capacity,
+            ready: false,
+            leaving: false,
+            lead: None,
+            labels,
+            endpoints,
+            replaces: None,
+            died: false,
+            version: None,
+            pace: None,
+            health: Health::default(),
+            lag: None,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A heartbeat and its age by the store's clock when it was read.

@@ -112,8 +112,16 @@ text_id! {
     GroupName, "group name", check_name
 }
 text_id! {
+    /// The name of something that is wrong on a node, by its host's own word.
+    FailureName, "failure name", check_name
+}
+text_id! {
     /// A lease's name: one or two parts, such as `active`, `node/n1` or `election/nightly-report`.
     LeaseName, "lease name", |field, value| check_path(field, value, 2)
+}
+text_id! {
+    /// A response action's name.
+    ActionName, "action name", check_name
 }
 text_id! {
     /// A document's key: one to six parts, such as `control/cluster`.

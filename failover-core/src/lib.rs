@@ -52,6 +52,8 @@
 //! | to know whether you may act right now | [`Right`] |
 //! | to keep late writes away from a resource of your own | [`fencing`] |
 //! | to let new work in on the active node only | [`Gate`] |
+//! | clients that find the active node | [`client`] |
+//! | to have the active node's state on every other | [`Replica`] |
 //! | to operate a cluster | [`Admin`] |
 //! | to know which job goes where, or to rehearse it | [`plan`] |
 //! | to bring a store of your own | [`HeartbeatStore`], [`LeaseManager`], [`JobAssigner`], [`StateStore`], and `testkit` to show that it keeps its promises |
@@ -63,6 +65,7 @@
 
 pub mod admin;
 pub mod capacity;
+pub mod client;
 pub mod control;
 pub mod detect;
 pub mod election;
@@ -70,15 +73,20 @@ pub mod error;
 pub mod events;
 pub mod fencing;
 pub mod gate;
+pub mod health;
 pub mod heartbeat;
+pub mod heir;
 pub mod ids;
+pub mod incident;
 pub mod job;
 pub mod lease;
+mod local;
 pub mod machine;
 pub mod memory;
 pub mod node;
 pub mod plan;
 pub mod record;
+pub mod replica;
 pub mod right;
 pub mod rules;
 pub mod state;
@@ -86,29 +94,41 @@ pub mod state;
 pub mod testkit;
 pub mod time;
 pub mod timing;
+pub mod witness;
 
 mod backend;
+mod command;
 mod driver;
+#[cfg(feature = "http")]
+mod http;
 mod sentences;
 
 pub use admin::Admin;
 pub use backend::Backend;
 pub use capacity::Capacity;
+pub use client::Endpoint;
 pub use election::{Election, Leadership};
 pub use error::{Error, ErrorKind, Invalid, Result};
 pub use events::{Events, StampedEvent};
 pub use gate::Gate;
+pub use health::Health;
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};
+pub use heir::{Estate, Heir};
 pub use ids::{
-    ClassName, ClusterName, Epoch, FencingToken, GroupName, Incarnation, JobId, LeaseName, Member, NodeId, Revision,
-    StateKey, Term, Version,
+    ActionName, ClassName, ClusterName, Epoch, FailureName, FencingToken, GroupName, Incarnation, JobId, LeaseName,
+    Member, NodeId, Revision, StateKey, Term, Version,
 };
+pub use incident::Incident;
 pub use job::{JobAssigner, JobPolicy, JobRecord, JobSpec};
 pub use lease::{Durability, Lease, LeaseManager};
-pub use node::{JobHandler, JobRun, Node, NodeBuilder, RoleHooks};
+#[cfg(feature = "http")]
+pub use node::HttpAction;
+pub use node::{CommandAction, JobHandler, JobRun, Node, NodeBuilder, ResponseAction, ResponseRun, RoleHooks};
+pub use replica::{Replica, Replicated};
 pub use right::Right;
 pub use state::StateStore;
 pub use timing::Timing;
+pub use witness::Witness;
 
 /// The README's examples compile.
 #[cfg(doctest)]

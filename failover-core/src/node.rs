@@ -47,24 +47,37 @@
 //! # }
 //! ```
 
+mod config;
+mod health;
+
+mod switchover;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::health::Vigil;
+use crate::admin::Admin;
 use crate::backend::Backend;
 use crate::capacity::Capacity;
+use crate::client::{Following, Surroundings};
+use crate::control::check_version;
 use crate::detect::Detector;
-pub use crate::driver::{JobHandler, JobRun, RoleHooks};
-use crate::driver::{Message, NoHooks, NoJobs, Outbox, Parts, Shared};
+#[cfg(feature = "http")]
+pub use crate::driver::HttpAction;
+pub use crate::driver::{CommandAction, JobHandler, JobRun, ResponseAction, ResponseRun, RoleHooks};
+use crate::driver::{Message, NoHooks, NoJobs, Outbox, Parts, Pulse, Shared, named_actions};
 use crate::error::Invalid;
 use crate::events::Events;
 use crate::heartbeat::Role;
 use crate::ids::{Incarnation, Member, NodeId};
 use crate::machine::{Command, Config, Finish, Machine, Stage, Switch};
 use crate::plan::Strategy;
+use crate::replica::{Replica, Replicas};
 use crate::right::Right;
 use crate::time::{Clock, SystemClock};
 use crate::timing::Timing;
@@ -79,6 +92,8 @@ use crate::timing::Timing;
 pub struct Node {
     shared: Arc<Shared>,
     outbox: Outbox,
+    pulse: Option<Arc<Pulse>>,
+    operator: Admin,
     _while_held: Arc<DropGuard>,
 }
 
@@ -92,12 +107,18 @@ impl Node {
             capacity: None,
             weight: None,
             labels: BTreeMap::new(),
+            version: None,
+            local: None,
             roster: Vec::new(),
             detector: Detector::Deadline,
             strategies: Vec::new(),
             clock: Arc::new(SystemClock::new()),
             jobs: None,
             hooks: Arc::new(NoHooks),
+            responses: Vec::new(),
+            following: Following::default(),
+            vigil: Vigil::default(),
+            replicas: Vec::new(),
         }
     }
 
@@ -131,6 +152,12 @@ impl Node {
         self.shared.listen()
     }
 
+    /// Where its health endpoints listen, if it was asked to have any.
+    #[cfg(feature = "http")]
+    pub fn health_address(&self) -> Option<std::net::SocketAddr> {
+        self.shared.health_address()
+    }
+
     /// Takes it out of the cluster's work until further notice, or back in. For this process only; an operator's settings are
     /// a document all nodes follow.
     pub fn maintenance(&self, switch: Switch) {
@@ -154,8 +181,12 @@ impl Node {
     }
 
     fn command(&self, command: Command) {
-        // Fails only when the node has ended, and then there is nothing left to command.
-        let _ended = self.outbox.send(Message::Command(command));
+        self.send(Message::Command(command));
+    }
+
+    fn send(&self, message: Message) {
+        // Fails only when the node has ended, and then there is nobody left to tell.
+        let _ended = self.outbox.send(message);
     }
 }
 
@@ -178,12 +209,18 @@ pub struct NodeBuilder {
     capacity: Option<u32>,
     weight: Option<u32>,
     labels: BTreeMap<String, String>,
+    version: Option<String>,
+    local: Option<PathBuf>,
     roster: Vec<NodeId>,
     detector: Detector,
     strategies: Vec<Arc<dyn Strategy>>,
     clock: Arc<dyn Clock>,
     jobs: Option<Arc<dyn JobHandler>>,
     hooks: Arc<dyn RoleHooks>,
+    responses: Vec<(String, Arc<dyn ResponseAction>)>,
+    pub(crate) following: Following,
+    vigil: Vigil,
+    replicas: Vec<Replica>,
 }
 
 impl NodeBuilder {
@@ -248,11 +285,27 @@ impl NodeBuilder {
         self
     }
 
+    /// A state it shares with the other nodes. Said several times, several. A replica is complete before the host's `promote` runs, and what the host
+    /// publishes until its `demote` has returned is in the store before another node can be active.
+    pub fn replica(mut self, replica: &Replica) -> Self {
+        self.replicas.push(replica.clone());
+        self
+    }
+
+    /// What to do about each failure, while this node is the active one: a function, a [`CommandAction`] or an `HttpAction`. Each action runs once
+    /// for each incident, one after another in the order given here; see [`incident`](crate::incident). All nodes should bring along the same.
+    pub fn response(mut self, name: impl Into<String>, action: impl ResponseAction + 'static) -> Self {
+        self.responses.push((name.into(), Arc::new(action)));
+        self
+    }
+
     /// Starts it, as a fresh incarnation. It joins in the background: the store need not be there yet.
     ///
     /// # Errors
     /// [`Invalid`] if this is not called within a tokio runtime, if the store cannot keep leases as short as the timing's,
-    /// if a threshold of suspicion is not a number above zero, or if the roster names a node twice.
+    /// if a threshold of suspicion is not a number above zero, if the version is none, if the roster names a node twice, if there are too
+    /// many endpoints or one twice, if the watchdog's limit is shorter than a beat, if the health endpoints' address is taken, or if a replica
+    /// was given to a node before.
     ///
     /// # Panics
     /// With the default clock on Linux, the runtime needs its I/O driver (`enable_io` or `enable_all`): the node panics without.
@@ -261,29 +314,60 @@ impl NodeBuilder {
             .map_err(|_| Invalid::new("runtime", "none", "start a node within a tokio runtime"))?;
         self.check()?;
         let capacity = self.room()?;
+        let (order, actions) = named_actions(self.responses)?;
         let member = Member::new(self.node, Incarnation::fresh());
         let mut config = Config::new(member.clone(), self.timing);
+        config.least_ttl = self.backend.leases.least_ttl();
+        config.slack = self.backend.leases.slack();
         config.capacity = capacity;
         config.detector = self.detector;
         config.roster = self.roster;
         config.strategies.extend(self.strategies);
         config.labels = self.labels;
-
+        config.responses = order;
+        config.endpoints.clone_from(&self.following.endpoints);
+        config.version = self.version;
+        (config.kept, config.keeps) = (self.local.as_deref().and_then(crate::local::read), self.local.is_some());
+        (config.watchdog, config.witnessed) = (self.vigil.limit, !self.vigil.witnesses.is_empty());
+        config.replicates = !self.replicas.is_empty();
         let machine = Machine::new(config);
         let shared = Arc::new(Shared::new(member, machine.role(), machine.stage()));
         let (outbox, inbox) = mpsc::unbounded_channel();
-        let abandoned = CancellationToken::new();
+        let (abandoned, closing) = (CancellationToken::new(), CancellationToken::new());
+        let around = Surroundings {
+            shared: shared.clone(),
+            backend: self.backend.clone(),
+            clock: self.clock.clone(),
+            timing: self.timing,
+            #[cfg(feature = "http")]
+            outbox: outbox.clone(),
+            closing: closing.clone(),
+        };
+        let companions = self.following.companions(&around)?;
+        // Last: a node that does not start has taken none.
+        let (replicas, keepers) = Replicas::attach(&self.replicas, &self.backend, &self.clock, self.timing)?;
+        let pulse = self.vigil.limit.map(|_| Arc::new(Pulse::new(self.clock.clone(), outbox.clone())));
+        let operator = Admin::new(self.backend.clone()).with_clock(self.clock.clone());
         let parts = Parts {
             backend: self.backend,
             clock: self.clock,
             timing: self.timing,
             jobs: self.jobs.unwrap_or_else(|| Arc::new(NoJobs)),
             hooks: self.hooks,
+            replicas,
+            keepers,
+            responses: actions,
             shared: shared.clone(),
+            companions,
+            witnesses: self.vigil.witnesses.into(),
+            heir: self.vigil.heir,
+            pulse: pulse.clone(),
+            local: self.local,
             abandoned: abandoned.clone(),
+            closing,
         };
         runtime.spawn(crate::driver::run(machine, parts, outbox.clone(), inbox));
-        Ok(Node { shared, outbox, _while_held: Arc::new(abandoned.drop_guard()) })
+        Ok(Node { shared, outbox, pulse, operator, _while_held: Arc::new(abandoned.drop_guard()) })
     }
 
     /// How much it can run: nothing at all without a handler.
@@ -310,6 +394,11 @@ impl NodeBuilder {
                 threshold,
                 "it must be a number above zero; 8 is customary",
             ));
+        }
+        self.following.check()?;
+        self.vigil.check(self.timing)?;
+        if let Some(version) = &self.version {
+            check_version("version", version)?;
         }
         let mut seen = BTreeSet::new();
         match self.roster.iter().find(|node| !seen.insert(*node)) {

@@ -48,6 +48,28 @@ impl Timing {
         TimingBuilder(Self::derive(beat, ttl))
     }
 
+    /// This timing at another heartbeat and ttl: whatever else was set keeps its proportion to the ttl, and the assumed drift stays.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the inequality that is violated.
+    pub fn at_pace(&self, beat: Duration, ttl: Duration) -> Result<Self, Invalid> {
+        let scaled = |part: Duration| {
+            let nanos = part.as_nanos() * ttl.as_nanos() / self.ttl.as_nanos().max(1);
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        let timing = Self {
+            beat,
+            ttl,
+            call: scaled(self.call),
+            missing: scaled(self.missing),
+            drift_ppm: self.drift_ppm,
+            margin: scaled(self.margin),
+            grace: scaled(self.grace),
+            stagger: scaled(self.stagger),
+        };
+        TimingBuilder(timing).build()
+    }
+
     fn derive(beat: Duration, ttl: Duration) -> Self {
         Self {
             beat,
@@ -246,6 +268,17 @@ mod tests {
         assert_eq!(e.to_string(), "beat is `2s`: three beats must fit into the ttl of 5s");
         let e = Timing::builder(Duration::from_secs(1), Duration::from_secs(6)).call(Duration::from_secs(3)).build();
         assert_eq!(e.unwrap_err().field, "call");
+    }
+
+    #[test]
+    fn another_pace_keeps_the_proportions_and_the_drift() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Timing::default().at_pace(second * 2, second * 10), Timing::new(second * 2, second * 10));
+        let own = Timing::builder(second, second * 10).drift_ppm(100_000).margin(second).build().unwrap();
+        let fast = own.at_pace(second / 5, second * 2).unwrap();
+        assert_eq!((fast.drift_ppm(), fast.margin()), (100_000, second / 5));
+        assert_eq!(fast.at_pace(second, second * 10), Ok(own));
+        assert_eq!(own.at_pace(second, second * 2).unwrap_err().field, "beat");
     }
 
     #[test]

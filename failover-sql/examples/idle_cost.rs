@@ -101,15 +101,7 @@ fn watch(store: &SqlStore) {
 async fn beat(path: &Path, node: &str) -> Outcome<()> {
     let store = open(path).await?;
     let member = Member::new(NodeId::new(node)?, Incarnation::fresh());
-    let news = News {
-        role: Role::Inactive,
-        load: 0,
-        capacity: Capacity::default(),
-        ready: true,
-        leaving: false,
-        lead: None,
-        labels: std::collections::BTreeMap::new(),
-    };
+    let news = News { ready: true, ..News::new(Role::Inactive, Capacity::default()) };
     for seq in 1.. {
         let heartbeat = Heartbeat { member: member.clone(), term: Term(1), seq, news: news.clone() };
         store.beat(&heartbeat).await?;

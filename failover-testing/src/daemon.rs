@@ -9,7 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use failover_core::time::{Clock, SystemClock};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+
+use crate::leash::Leash;
+use crate::process::{self, number, signal, to_family};
 
 /// How long a server may take to become ready on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,8 +31,8 @@ pub struct Daemon {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// A shell that kills the child when this process is gone: it waits for the end of a pipe that only this process holds.
-    leash: Child,
+    /// Kills the child when this process is gone.
+    leash: Leash,
 }
 
 impl Daemon {
@@ -54,12 +57,7 @@ impl Daemon {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let leash = Command::new("sh")
-            .args(["-c", &format!("cat >/dev/null; kill -KILL {}", child.id())])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let leash = Leash::new(&format!("kill -KILL {}", child.id()), &[])?;
         self.running = Some(Running { child, leash });
         Ok(())
     }
@@ -106,43 +104,38 @@ impl Daemon {
         self.running.as_mut()?.child.try_wait().ok().flatten()
     }
 
-    /// Stops it and all its descendants (SIGSTOP): sockets stay open, nothing answers.
+    /// Stops it and all its descendants (SIGSTOP): sockets stay open, nothing answers. When this returns, all of them stand still.
+    ///
+    /// # Panics
+    /// If that does not come about within [`PATIENCE`].
     pub fn pause(&self) {
-        // The parent first, so that it starts no child that would be missed.
-        self.signal_all(Signal::STOP);
+        process::pause_family(self.pid());
     }
 
     /// Lets it go on after [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.signal_all(Signal::CONT);
+        to_family(self.pid(), process::resume);
     }
 
-    /// Kills it and all its descendants (SIGKILL) and waits for its end.
+    /// Kills it and all its descendants (SIGKILL) and waits for their end.
     pub fn kill(&mut self) {
         let Some(mut running) = self.running.take() else { return };
-        let family = family(running.child.id());
-        for pid in &family {
-            signal(*pid, Signal::KILL);
-        }
+        // Whoever stands still starts nothing that would be missed.
+        process::kill_all(&process::pause_family(running.child.id()));
         // The leash goes before the child is reaped: from then on its number may be another's.
-        let _gone = running.leash.kill();
-        let _status = running.leash.wait();
+        drop(running.leash);
         let _status = running.child.wait();
-        // Nobody tells of the end of a process that is not one's own child, and what it held is free only then.
-        while family.iter().any(|pid| !matches!(state(*pid), None | Some('Z'))) {
-            thread::sleep(Duration::from_millis(1));
-        }
     }
 
     /// Asks it to end in an orderly way (SIGTERM) and waits for it.
     pub fn terminate(&mut self) {
-        if let Some(running) = &mut self.running {
-            signal(running.child.id(), Signal::TERM);
-            let _gone = running.leash.kill();
-            let _status = running.leash.wait();
-            let _status = running.child.wait();
-            self.running = None;
-        }
+        let Some(mut running) = self.running.take() else { return };
+        signal(running.child.id(), Signal::TERM);
+        // It may take its time, on the leash; and that goes before the child is reaped, see above.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ended = waitid(WaitId::Pid(number(running.child.id())), ended);
+        drop(running.leash);
+        let _status = running.child.wait();
     }
 
     /// Starts it again, with the same arguments, after [`kill`](Self::kill) or [`terminate`](Self::terminate).
@@ -153,46 +146,12 @@ impl Daemon {
         assert!(self.running.is_none(), "{} runs already", self.name);
         self.launch().unwrap_or_else(|e| panic!("{} cannot be started again: {e}", self.name));
     }
-
-    fn signal_all(&self, what: Signal) {
-        for pid in family(self.pid()) {
-            signal(pid, what);
-        }
-    }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn signal(pid: u32, what: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
-    // It may be gone by itself.
-    let _ = kill_process(pid, what);
-}
-
-/// The state of a process, as in `proc(5)`: `T` stopped, `Z` ended. None if there is no such process.
-fn state(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// A process and all its descendants, parents first.
-fn family(pid: u32) -> Vec<u32> {
-    let mut family = vec![pid];
-    let mut next = 0;
-    while let Some(pid) = family.get(next) {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let children: Vec<u32> = tasks
-            .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-            .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-            .collect();
-        family.extend(children);
-        next += 1;
-    }
-    family
 }
 
 #[cfg(test)]
@@ -205,14 +164,15 @@ mod tests {
         let program = ["sh", "-c", "sleep 1000 & wait"];
         let mut daemon = Daemon::start("a shell", "dash", &program, &directory.path().join("log"));
         let pid = daemon.pid();
-        daemon.wait_until(|| family(pid).len() == 2);
-        let all = family(pid);
+        daemon.wait_until(|| to_family(pid, |_| ()).len() == 2);
         daemon.pause();
-        daemon.wait_until(|| all.iter().all(|pid| state(*pid) == Some('T')));
         daemon.resume();
-        daemon.wait_until(|| all.iter().all(|pid| state(*pid) != Some('T')));
+        let all = to_family(pid, |_| ());
+        let lives =
+            |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|it| !it.contains(") Z "));
+        assert!(all.len() == 2 && all.iter().all(lives));
         drop(daemon);
-        assert!(all.iter().all(|pid| matches!(state(*pid), None | Some('Z'))), "the family outlived its value");
+        assert!(!all.iter().any(lives), "the family outlived its value");
     }
 
     #[test]

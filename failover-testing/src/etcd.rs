@@ -210,6 +210,13 @@ impl Etcd {
         command
     }
 
+    /// How many messages it has got from clients and peers since its start, those of its streams included.
+    pub fn messages(&self) -> u64 {
+        let told = http(self.addresses.metrics, "/metrics").unwrap_or_default();
+        let counts = told.lines().filter(|line| line.starts_with("grpc_server_msg_received_total"));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
     /// Whether it says that it leads; one that does not answer does not.
     pub fn leads(&self) -> bool {
         http(self.addresses.metrics, "/metrics").is_some_and(|body| body.contains("\netcd_server_is_leader 1\n"))

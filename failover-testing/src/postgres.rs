@@ -139,6 +139,11 @@ impl Postgres {
         self.port
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
     /// The address of the database `postgres`.
     pub fn url(&self) -> String {
         self.url_at(self.port)

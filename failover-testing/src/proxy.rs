@@ -217,7 +217,8 @@ async fn pump(
         if delay > Duration::ZERO {
             tokio::time::sleep(delay).await;
         }
-        let replies = match weather.wait_for(|w| !w.black_hole && w.dead < number).await {
+        // One that was cut is about to be closed, and passes nothing until then.
+        let replies = match weather.wait_for(|w| !w.black_hole && w.dead < number && w.cut < number).await {
             Ok(now) if way == Way::Reply => now.replies,
             Ok(_) => Replies::Pass,
             Err(_) => return Ok(()),

@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+
+use crate::leash::Leash;
 
 /// A temporary directory that every user may enter, because some servers refuse to run as root.
 ///
@@ -12,8 +13,9 @@ use tempfile::TempDir;
 /// this process and removes the directory.
 #[derive(Debug)]
 pub struct Room {
+    // In the order in which they are to go: the broom is not needed for what the directory's own value does.
+    _broom: Leash,
     directory: TempDir,
-    broom: Child,
 }
 
 impl Room {
@@ -23,29 +25,13 @@ impl Room {
         let directory = tempfile::Builder::new().prefix(name).tempdir().expect("a temporary directory");
         std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("its rights can be set");
         // The server, killed at the same moment, may still write for a while.
-        let sweep =
-            r#"cat >/dev/null; for i in 1 2 3 4 5; do rm -rf "$0" 2>/dev/null && [ ! -e "$0" ] && exit; sleep 1; done"#;
-        let broom = Command::new("sh")
-            .args(["-c", sweep])
-            .arg(directory.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a shell can be started");
-        Self { directory, broom }
+        let sweep = r#"for i in 1 2 3 4 5; do rm -rf "$1" 2>/dev/null && [ ! -e "$1" ] && exit; sleep 1; done"#;
+        let broom = Leash::new(sweep, &[directory.path().as_os_str()]).expect("a shell can be started");
+        Self { _broom: broom, directory }
     }
 
     /// Its path.
     pub fn path(&self) -> &Path {
         self.directory.path()
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        // The directory is removed by its own value, right after this.
-        let _gone = self.broom.kill();
-        let _status = self.broom.wait();
     }
 }

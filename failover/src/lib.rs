@@ -1,7 +1,7 @@
 //! **Never two owners that can both write, never none for longer than stated.** On the store you already run.
 //!
-//! This crate is the front door: it has nothing of its own but [`open`], which finds the backend for an address, and shows
-//! everything of [`failover_core`] and of the backends that are built in.
+//! This crate is the front door: it has nothing of its own but [`open`], which finds the backend for an address, and [`open_later`], for a store that is
+//! away when a node starts. It shows everything of [`failover_core`] and of the backends that are built in.
 //!
 //! ```text
 //!    your service ──▶ failover::open("redis://…") ──▶ Backend ──▶ Node, Election, Admin
@@ -33,8 +33,21 @@
 //! | `redis` | `redis://`, `redis+sentinel://`, `redis+cluster://`; with `tls` also `rediss…` | `failover-redis` |
 //! | `etcd` | `etcd://a:2379,b:2379`; with `tls` also `etcds://` | `failover-etcd`; needs `protoc` to build |
 //! | `tls` | encrypted connections for whichever of them is built in | |
+//! | `guard` | a process that gives a dead host's leases back at once: `guard`, on Unix | |
+//! | `http` | health endpoints, and clients that ask them: [`client`] | |
+//! | `tower` | the admission gate as a layer before a `tower` service: [`Gate`] | |
 //! | `testkit` | the conformance suite, faults and simulation for a backend of your own | `failover_core::testkit` |
 
+// Without a backend there is nothing to open, and an address is refused before that.
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "redis", feature = "etcd")),
+    allow(unused, clippy::unused_async)
+)]
+
+mod address;
+#[cfg(all(feature = "guard", unix))]
+pub mod guard;
+mod later;
 mod scheme;
 
 pub use failover_core::*;
@@ -44,6 +57,9 @@ pub use failover_etcd as etcd;
 pub use failover_redis as redis;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use failover_sql as sql;
+pub use later::open_later;
+
+use address::Address;
 
 /// Opens the store at an address for one cluster: all four traits from it. What is missing there is made.
 ///
@@ -52,18 +68,9 @@ pub use failover_sql as sql;
 /// # Errors
 /// Of kind [`Invalid`](ErrorKind::Invalid) for an address that cannot be one, naming the part, and for a scheme
 /// whose backend is not built in, naming the feature to enable. What else can happen is the backend's to say.
-/// No error shows a password.
+/// No error shows a password. Where the store need not be there yet, [`open_later`].
 pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
-    match scheme::backend_of(url).map_err(|invalid| Error::invalid("open", invalid))? {
-        #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-        scheme::By::Sql => failover_sql::open(url, cluster).await,
-        #[cfg(feature = "redis")]
-        scheme::By::Redis => failover_redis::open(url, cluster).await,
-        #[cfg(feature = "etcd")]
-        scheme::By::Etcd => failover_etcd::open(url, cluster).await,
-        #[allow(unreachable_patterns, reason = "reachable unless every backend is built in")]
-        by => unreachable!("{by:?} is not built in, and was not offered"),
-    }
+    Address::read(url).map_err(|invalid| Error::invalid("open", invalid))?.open(cluster).await
 }
 
 /// The schemes of the addresses this build can [`open`].

@@ -2,10 +2,12 @@
 
 use failover_core::Invalid;
 
-/// A crate that implements the traits.
+/// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
-    Sql,
+    Sqlite,
+    Postgres,
+    Mysql,
     Redis,
     Etcd,
 }
@@ -31,11 +33,11 @@ const ETCD: bool = cfg!(feature = "etcd");
 const ETCDS: bool = cfg!(all(feature = "etcd", feature = "tls"));
 
 const SCHEMES: &[Scheme] = &[
-    scheme("sqlite", By::Sql, "`sqlite`", SQLITE),
-    scheme("postgres", By::Sql, "`postgres`", POSTGRES),
-    scheme("postgresql", By::Sql, "`postgres`", POSTGRES),
-    scheme("mysql", By::Sql, "`mysql`", MYSQL),
-    scheme("mariadb", By::Sql, "`mysql`", MYSQL),
+    scheme("sqlite", By::Sqlite, "`sqlite`", SQLITE),
+    scheme("postgres", By::Postgres, "`postgres`", POSTGRES),
+    scheme("postgresql", By::Postgres, "`postgres`", POSTGRES),
+    scheme("mysql", By::Mysql, "`mysql`", MYSQL),
+    scheme("mariadb", By::Mysql, "`mysql`", MYSQL),
     scheme("redis", By::Redis, "`redis`", REDIS),
     scheme("redis+sentinel", By::Redis, "`redis`", REDIS),
     scheme("redis+cluster", By::Redis, "`redis`", REDIS),

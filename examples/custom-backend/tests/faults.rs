@@ -231,15 +231,7 @@ async fn a_store_restored_from_an_old_copy_is_noticed() {
 
 fn heartbeat(label: String) -> Heartbeat {
     let labels = [("label".to_owned(), label)].into();
-    let news = News {
-        role: Role::Inactive,
-        load: 0,
-        capacity: Capacity::default(),
-        ready: true,
-        leaving: false,
-        lead: None,
-        labels,
-    };
+    let news = News { ready: true, labels, ..News::new(Role::Inactive, Capacity::default()) };
     Heartbeat { member: member("n1"), term: Term(1), seq: 1, news }
 }
 

@@ -30,10 +30,16 @@ fn main() -> ExitCode {
     if let Some(code) = guard::divert(&args) {
         return code;
     }
+    failover::guard::divert();
     // Prints help and errors itself, and exits with 0 for the one and 2 for the other.
     let cli = Cli::parse_from(args);
     logging::start();
-    match run(&cli) {
+    // Before there are threads.
+    let guard = cli.command.is_guarded().then(failover::guard::start).transpose().unwrap_or_else(|error| {
+        eprintln!("failoverctl: no guard could be started, so after a crash the leases have to lapse: {error}");
+        None
+    });
+    match run(&cli, guard) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             eprintln!("{failure}");
@@ -42,10 +48,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<u8, Failure> {
+fn run(cli: &Cli, guard: Option<failover::guard::Guard>) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(Status::Failed, format!("no runtime: {e}")))?;
-    let code = runtime.block_on(command::run(cli));
+    let code = runtime.block_on(command::run(cli, guard));
     // Whatever still hangs in a store has had its deadline.
     runtime.shutdown_background();
     code

@@ -45,7 +45,7 @@ impl Known {
 
     /// The job with its class's defaults, if it could ever run here.
     pub(super) fn resolve(&self, draft: &JobDraft) -> Result<JobSpec, Invalid> {
-        let spec = draft.resolve(&self.settings.classes)?;
+        let spec = draft.resolve_over(&self.settings.defaults, &self.settings.classes)?;
         self.check(&spec).map(|()| spec)
     }
 

@@ -1,8 +1,12 @@
 //! [`Admin`]: what an operator, or a program for one, asks of a cluster without being a member of it.
 
+mod activate;
 mod apart;
 mod apply;
+mod config;
+mod incidents;
 mod known;
+mod maintenance;
 mod orders;
 mod outlook;
 mod settings;
@@ -18,7 +22,10 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 
+pub use activate::Former;
 pub use apply::{Change, Difference, FieldChange, Mode, Wanted};
+pub use config::{By, Config, ConfigError};
+pub use maintenance::Parked;
 pub use orders::OrderError;
 pub use outlook::{Outlook, Rehearsal, What};
 pub use settings::Rank;
@@ -27,7 +34,7 @@ pub use switchover::SwitchoverError;
 pub use wait::{WaitFor, Waited};
 
 use crate::backend::Backend;
-use crate::control;
+use crate::control::{self, Settings};
 use crate::driver::bounded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heartbeat::Sighting;
@@ -54,12 +61,19 @@ pub struct Admin {
     clock: Arc<dyn Clock>,
     call: Duration,
     strategies: Vec<Arc<dyn Strategy>>,
+    operator: String,
 }
 
 impl Admin {
     /// The cluster on this backend.
     pub fn new(backend: Backend) -> Self {
-        Self { backend, clock: Arc::new(SystemClock::new()), call: Duration::from_secs(5), strategies: Vec::new() }
+        Self {
+            backend,
+            clock: Arc::new(SystemClock::new()),
+            call: Duration::from_secs(5),
+            strategies: Vec::new(),
+            operator: "an operator".to_owned(),
+        }
     }
 
     /// Sets where its time comes from. Default: the machine's own clock.
@@ -71,6 +85,12 @@ impl Admin {
     /// Sets the deadline of each store call. Default: 5 s.
     pub fn with_call_deadline(mut self, call: Duration) -> Self {
         self.call = call;
+        self
+    }
+
+    /// Sets who it is that changes the cluster's settings, for their history. Default: an operator.
+    pub fn with_operator(mut self, name: impl Into<String>) -> Self {
+        self.operator = name.into();
         self
     }
 
@@ -118,19 +138,22 @@ impl Admin {
     /// # Errors
     /// The store's.
     pub async fn status(&self, missing: Duration) -> Result<Status> {
-        Ok(self.look(missing).await?.1)
+        Ok(self.look(missing).await?.status)
     }
 
-    /// The heartbeats, and how the cluster stands by them.
-    async fn look(&self, missing: Duration) -> Result<(Vec<Sighting>, Status)> {
+    /// Everything at once, and how the cluster stands by it.
+    async fn look(&self, missing: Duration) -> Result<Look> {
         let active = LeaseName::active();
-        let (sightings, lease, jobs) = tokio::try_join!(
+        let (settings, sightings, lease, jobs, incidents) = tokio::try_join!(
+            self.settings(),
             self.ask("sightings", self.backend.heartbeats.sightings()),
             self.ask("current", self.backend.leases.current(&active)),
             self.jobs(),
+            self.open_incidents(),
         )?;
-        let status = Status::of(&sightings, &lease, jobs, missing);
-        Ok((sightings, status))
+        let mut status = Status::of(&sightings, &lease, jobs, &settings, missing);
+        status.open_incidents = incidents;
+        Ok(Look { settings, sightings, status })
     }
 
     /// Waits for a hint that the cluster has changed. A hint may never come (law 7): look now and then all the same. Cancel safe.
@@ -158,6 +181,13 @@ impl Admin {
     async fn ask<T>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         bounded(&*self.clock, self.clock.now() + self.call, operation, call).await
     }
+}
+
+/// What there is to see of a cluster.
+struct Look {
+    settings: Settings,
+    sightings: Vec<Sighting>,
+    status: Status,
 }
 
 /// A write without a fence is bound by none, so this is a store that breaks its contract.

@@ -102,7 +102,7 @@ impl Admin {
     }
 
     /// Gives an order and waits until it is over.
-    async fn order(&self, what: Errand, deadline: Time, within: Duration) -> Result<Order, OrderError> {
+    pub(super) async fn order(&self, what: Errand, deadline: Time, within: Duration) -> Result<Order, OrderError> {
         let lease = self.ask("current", self.backend.leases.current(&LeaseName::active())).await?;
         if !matches!(lease.tenant, Tenant::Held { .. }) {
             return Err(OrderError::NoActive);
@@ -142,7 +142,7 @@ impl Admin {
                 Some((orders, version)) => (orders, Expect::Version(version)),
                 None => (Orders::default(), Expect::Absent),
             };
-            let name = orders.add(Order::new(what.clone())).ok_or(OrderError::TooMany)?;
+            let name = orders.add(Order::new(what.clone()).by(&self.operator)).ok_or(OrderError::TooMany)?;
             let value = record::encode(OPERATION, &orders)?;
             match self.ask(OPERATION, self.backend.state.put(&key, value.as_bytes(), expect, None)).await {
                 Ok(Written::Written(_)) => return Ok((name, None)),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Admin, Status};
+use super::{Admin, Look, Status};
 use crate::capacity::Capacity;
 use crate::control::Settings;
 use crate::error::{Error, Invalid, Result};
@@ -63,7 +63,7 @@ impl Admin {
     /// # Errors
     /// The store's.
     pub async fn outlook(&self, missing: Duration) -> Result<Outlook> {
-        let (settings, (sightings, status)) = tokio::try_join!(self.settings(), self.look(missing))?;
+        let Look { settings, sightings, status } = self.look(missing).await?;
         let now = self.clock.now();
         let mut board = Board::new();
         for record in &status.jobs {
@@ -152,19 +152,11 @@ impl Outlook {
                 board.set_dead(dead);
             }
             What::IfAdded { node, capacity, labels } => {
-                if alive(node).is_some_and(|sighting| sighting.age < self.missing) {
+                if alive(node).is_some_and(|sighting| sighting.age < self.missing && !sighting.heartbeat.news.died) {
                     return Err(Invalid::new("node", node, "it is there already: name one that is not"));
                 }
                 let capacity = Capacity::of(capacity.jobs)?.with_weight(capacity.weight)?;
-                let news = News {
-                    role: Role::Inactive,
-                    load: 0,
-                    capacity,
-                    ready: true,
-                    leaving: false,
-                    lead: None,
-                    labels: labels.clone(),
-                };
+                let news = News { ready: true, labels: labels.clone(), ..News::new(Role::Inactive, capacity) };
                 let member = Member::new(node.clone(), Incarnation::from_u128(0));
                 board.set_places(self.places(&self.settings, &BTreeSet::new(), Some((&member, &news))));
             }
@@ -186,11 +178,21 @@ impl Outlook {
     /// The places as the settings and the heartbeats have them, but for nodes that are `lost` and one that is `added`.
     fn places(&self, settings: &Settings, lost: &BTreeSet<&NodeId>, added: Option<(&Member, &News)>) -> Vec<Place> {
         let there = self.sightings.iter().filter(|s| added.is_none_or(|(new, _)| new.node != s.heartbeat.member.node));
-        let sight = |member, news, alive| Sight { member, news, alive, fenced: false, stable_since: None, falls: 0 };
+        let sight = |member, news, alive| Sight {
+            member,
+            news,
+            alive,
+            fenced: false,
+            admitted: true,
+            stable_since: None,
+            falls: 0,
+        };
+        let active = self.status.active_version();
         let mut seen: Vec<_> = there
             .map(|Sighting { heartbeat, age }| {
-                let alive = *age < self.missing && !lost.contains(&heartbeat.member.node);
-                sight(&heartbeat.member, &heartbeat.news, alive)
+                let alive = *age < self.missing && !heartbeat.news.died && !lost.contains(&heartbeat.member.node);
+                let admitted = settings.admits(heartbeat.news.version.as_deref(), || active.clone());
+                Sight { admitted, ..sight(&heartbeat.member, &heartbeat.news, alive) }
             })
             .collect();
         seen.extend(added.map(|(member, news)| sight(member, news, true)));

@@ -1,14 +1,12 @@
 //! The cluster's settings, read and edited. Every node follows a change without a restart.
 
 use super::known::Known;
-use super::{Admin, RACES, fenced};
+use super::{Admin, By, RACES};
 use crate::capacity::Capacity;
-use crate::control::{self, Damping, Drain, Settings, StrategyName};
+use crate::control::{self, Damping, Drain, Settings, StrategyName, Topology};
 use crate::error::{Error, ErrorKind, Invalid, Result};
 use crate::ids::{ClassName, NodeId};
 use crate::job::{Failback, JobPolicy};
-use crate::record;
-use crate::state::{Expect, Written};
 
 const OPERATION: &str = "configure";
 
@@ -47,30 +45,25 @@ impl Admin {
     }
 
     /// Changes the cluster's settings without losing what somebody else changes at the same time: `change` is run again on what
-    /// they wrote. Returns the settings as they are now.
+    /// they wrote. Returns the settings as they are now. Every change is a version of the [configuration](Self::config).
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if `change` says so or what it leaves is not [possible](Settings::check); then nothing is written, and what was
     /// there stays in force. Settings of a later build are [`TooNew`](ErrorKind::TooNew) and are left as they are (law 15).
     /// [`Unavailable`](ErrorKind::Unavailable) if others kept changing them. Else the store's.
     pub async fn reconfigure(&self, mut change: impl FnMut(&mut Settings) -> Result<(), Invalid>) -> Result<Settings> {
-        let key = control::settings_key();
+        let by = By::from(self.operator.as_str());
         for _ in 0..RACES {
-            let (before, expect) = match self.read::<Settings>(&key).await? {
-                Some((settings, version)) => (Some(settings), Expect::Version(version)),
-                None => (None, Expect::Absent),
-            };
-            let mut after = before.clone().unwrap_or_default();
+            let present = self.present().await?;
+            let before = &present.document.settings;
+            let mut after = before.clone();
             let possible = change(&mut after).and_then(|()| after.check());
             possible.map_err(|invalid| Error::invalid(OPERATION, invalid))?;
-            if before.as_ref() == Some(&after) {
+            if present.is_there() && *before == after {
                 return Ok(after);
             }
-            let value = record::encode(OPERATION, &after)?;
-            match self.ask(OPERATION, self.backend.state.put(&key, value.as_bytes(), expect, None)).await? {
-                Written::Written(_) => return Ok(after),
-                Written::Conflict(_) => {}
-                Written::Fenced { .. } => return Err(fenced(OPERATION)),
+            if self.replace(present, after.clone(), &by).await?.is_some() {
+                return Ok(after);
             }
         }
         let message = "others keep changing the cluster's settings at the same time; try again";
@@ -141,6 +134,14 @@ impl Admin {
         self.edit(node, |settings| drop(settings.drains.insert(node.clone(), drain.clone()))).await
     }
 
+    /// Sets who runs the jobs, and who may lead.
+    ///
+    /// # Errors
+    /// As [`reconfigure`](Self::reconfigure).
+    pub async fn set_topology(&self, topology: Topology) -> Result<Settings> {
+        self.put(|settings| settings.topology = topology).await
+    }
+
     /// Sets how nodes are chosen for jobs.
     ///
     /// # Errors
@@ -187,7 +188,7 @@ impl Admin {
         self.put(|settings| drop(settings.classes.remove(class))).await
     }
 
-    async fn put(&self, mut change: impl FnMut(&mut Settings)) -> Result<Settings> {
+    pub(super) async fn put(&self, mut change: impl FnMut(&mut Settings)) -> Result<Settings> {
         self.reconfigure(|settings| {
             change(settings);
             Ok(())

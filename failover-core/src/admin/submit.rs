@@ -26,8 +26,9 @@ impl Admin {
 
     async fn resolve(&self, operation: &'static str, draft: &JobDraft) -> Result<crate::JobSpec> {
         let policy = draft.policy();
-        // The lightest job that is bound to nothing fits wherever any does: nothing to ask the store for.
-        let spec = if policy.class.is_none() && policy.pins.is_none() && draft.weight() == 1 {
+        let is_light = policy.class.is_none() && policy.pins.is_none() && draft.weight() == 1;
+        // The lightest job that is bound to nothing fits wherever any does, whichever nodes there are.
+        let spec = if is_light && self.settings().await?.defaults == crate::JobPolicy::default() {
             draft.resolve(&std::collections::BTreeMap::new())
         } else {
             self.known().await?.resolve(draft)

@@ -3,12 +3,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Admin, fenced};
-use crate::control::{self, SwitchPhase, Switchover};
+use crate::control::{self, SwitchPhase, SwitchStep, SwitchWay, Switchover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{LeaseName, NodeId, Version};
 use crate::lease::Tenant;
 use crate::record;
 use crate::state::{Expect, Written};
+use crate::time::Time;
 
 /// Why a switchover did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -20,18 +21,46 @@ pub enum SwitchoverError {
         /// Why, as a sentence.
         reason: String,
     },
-    /// It was not over in time. One that nobody had begun was withdrawn; one that had begun goes on.
-    #[error("the switchover was not over in time: {}", match phase {
-        SwitchPhase::Requested => "the active node did not begin it, so it was withdrawn; see whether that node is alive, and try again",
-        SwitchPhase::Started | SwitchPhase::Done | SwitchPhase::Refused => "it has begun and goes on; look at the status to see how it ends",
+    /// It was begun and fell back: the node that was active is so again, or whoever came first after it.
+    #[error("the switchover failed and fell back: {reason}")]
+    Failed {
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// It was not over in time. One under which nothing had been stopped yet was withdrawn; one that was further goes on.
+    #[error("the switchover was not over in time: {}", if phase.is_under_way() {
+        "it has begun and goes on; look at the status to see how it ends"
+    } else if *phase == SwitchPhase::Requested {
+        "no node took it up, so it was withdrawn; see whether that node is alive, and try again"
+    } else {
+        "the target had not prepared itself, so it was withdrawn; see what it does, or give it more time"
     })]
     TimedOut {
         /// How far it was.
         phase: SwitchPhase,
     },
     /// No node is active that could hand over.
-    #[error("no node is active, so there is nothing to hand over: wait until one is, or start one")]
+    #[error("no node is active, so there is nothing to hand over: wait until one is, start one, or activate one")]
     NoActive,
+    /// A node may not be activated because another one has the right to act. Nothing was written.
+    #[error(
+        "`{holder}` holds the active lease for another {remaining:?}: if it answers, hand its role over with a switchover; if its machine is \
+         off, say so, and the other takes over once that lease has lapsed"
+    )]
+    Held {
+        /// Who.
+        holder: NodeId,
+        /// For how long, unless it renews.
+        remaining: Duration,
+    },
+    /// The node whose machine was said to be off has renewed its lease, so it is not. The activation was withdrawn.
+    #[error(
+        "`{holder}` has renewed the active lease, so its machine is not off: hand its role over with a switchover, or switch it off first"
+    )]
+    Renewed {
+        /// Who.
+        holder: NodeId,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] Error),
@@ -39,60 +68,103 @@ pub enum SwitchoverError {
 
 impl Admin {
     /// Hands the active role over as planned, to `to` or else to the standby, and waits until that is done: the new active node
-    /// is promoted, the old one carries on as a member. At no moment are two active; if the target fails, another takes over.
+    /// is promoted, the old one carries on as a member. At no moment are two active; if it fails at any step, the old one is active again.
     ///
-    /// Returns the switchover as it ended: its `to` names the active node and `term` its term. Not cancel safe: one that was asked
-    /// for goes on.
+    /// Returns the switchover as it ended: its `to` names the active node and `term` its term. The target may take as long to prepare as there is time.
+    /// Not cancel safe: one that was asked for goes on.
     ///
     /// # Errors
     /// [`SwitchoverError`] tells what to do next for each.
     pub async fn switchover(&self, to: Option<NodeId>, within: Duration) -> Result<Switchover, SwitchoverError> {
+        self.switchover_in_steps(to, within, |_| {}).await
+    }
+
+    /// As [`switchover`](Self::switchover), and shows every step once, in order, as soon as it is on record.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn switchover_in_steps(
+        &self,
+        to: Option<NodeId>,
+        within: Duration,
+        step: impl FnMut(&SwitchStep) + Send,
+    ) -> Result<Switchover, SwitchoverError> {
         let deadline = self.clock.now() + within;
-        let active = LeaseName::active();
-        let lease = self.ask("current", self.backend.leases.current(&active)).await?;
+        let lease = self.ask("current", self.backend.leases.current(&LeaseName::active())).await?;
         if !matches!(lease.tenant, Tenant::Held { .. }) {
             return Err(SwitchoverError::NoActive);
         }
-        let (wish, unsure) = self.request(to).await?;
-
-        let poll = (within / 50).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        let mut seen = Err(unsure);
+        let (wish, unsure) = self.request(to, SwitchWay::Planned, within).await?;
+        let mut steps = Steps { step, shown: 0 };
+        let mut seen = Seen::from(unsure);
         loop {
-            match self.read::<Switchover>(&control::switchover_key()).await {
-                Ok(Some((now, _))) if now.id == wish.id && now.phase.is_over() => return ended(now),
-                Ok(Some((now, version))) if now.id == wish.id => seen = Ok((now, version)),
-                // Either the write whose outcome is unknown was not applied, or somebody wished for something else since.
-                Ok(_) => match seen {
-                    Err(Some(error)) => return Err(error.into()),
-                    Err(None) | Ok(_) => return Err(refused("another wish has replaced it")),
-                },
-                Err(error) if !error.is_retryable() => return Err(error.into()),
-                Err(error) if self.clock.now() >= deadline => return Err(error.into()),
-                Err(_) => {}
+            if let Some(over) = self.look_after(&wish, &mut seen, &mut steps, deadline).await? {
+                return ended(over);
             }
             if self.clock.now() >= deadline {
-                return match seen {
-                    Ok((last, version)) => self.withdraw(last, version).await,
-                    Err(_) => Err(SwitchoverError::TimedOut { phase: SwitchPhase::Requested }),
-                };
+                return self.give_up(seen).await;
             }
-            self.pause(self.backend.state.changed(&control::switchover_key()), poll, Some(deadline)).await;
+            self.pause(self.backend.state.changed(&control::switchover_key()), poll(within), Some(deadline)).await;
+        }
+    }
+
+    /// Looks how far the wish is. Gives it once it is over.
+    pub(super) async fn look_after(
+        &self,
+        wish: &Switchover,
+        seen: &mut Seen,
+        steps: &mut Steps<impl FnMut(&SwitchStep)>,
+        deadline: Time,
+    ) -> Result<Option<Switchover>, SwitchoverError> {
+        match self.read::<Switchover>(&control::switchover_key()).await {
+            Ok(Some((now, version))) if now.id == wish.id => {
+                steps.show(&now);
+                if now.phase.is_over() {
+                    return Ok(Some(now));
+                }
+                *seen = Seen::There(Box::new(now), version);
+            }
+            // Either the write whose outcome is unknown was not applied, or somebody wished for something else since.
+            Ok(_) => match seen {
+                Seen::Unsure(error) => return Err(error.clone().into()),
+                Seen::Nothing | Seen::There(..) => return Err(refused("another wish has replaced it")),
+            },
+            Err(error) if !error.is_retryable() || self.clock.now() >= deadline => return Err(error.into()),
+            Err(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// It takes too long.
+    pub(super) async fn give_up(&self, seen: Seen) -> Result<Switchover, SwitchoverError> {
+        match seen {
+            Seen::There(last, version) => self.withdraw(*last, version, "it was not over in time and withdrawn").await,
+            Seen::Unsure(_) | Seen::Nothing => Err(SwitchoverError::TimedOut { phase: SwitchPhase::Requested }),
         }
     }
 
     /// Writes the wish. With the error, if nobody knows whether it was written.
-    async fn request(&self, to: Option<NodeId>) -> Result<(Switchover, Option<Error>), SwitchoverError> {
+    pub(super) async fn request(
+        &self,
+        to: Option<NodeId>,
+        way: SwitchWay,
+        within: Duration,
+    ) -> Result<(Switchover, Option<Error>), SwitchoverError> {
         const OPERATION: &str = "switchover";
         let key = control::switchover_key();
+        let mut wish = Switchover::new(Uuid::now_v7().to_string(), to, way);
+        (wish.within, wish.by) = (Some(within), Some(self.operator.clone()));
         let expect = match self.read::<Switchover>(&key).await? {
-            Some((last, _)) if last.phase == SwitchPhase::Started => {
+            // Under one that nothing was done about yet, a later wish is the one that counts; so it is where nobody is active who could go on.
+            Some((last, _)) if way == SwitchWay::Planned && is_begun(&last) => {
                 return Err(refused("an earlier switchover is under way: wait until it is over"));
             }
-            Some((_, version)) => Expect::Version(version),
+            Some((last, version)) => {
+                wish = wish.after(&last);
+                Expect::Version(version)
+            }
             None => Expect::Absent,
         };
-        let id = Uuid::now_v7().to_string();
-        let wish = Switchover { id, to, phase: SwitchPhase::Requested, from: None, term: None, reason: None };
         let value = record::encode(OPERATION, &wish)?;
         match self.ask(OPERATION, self.backend.state.put(&key, value.as_bytes(), expect, None)).await {
             Ok(Written::Written(_)) => Ok((wish, None)),
@@ -105,14 +177,19 @@ impl Admin {
         }
     }
 
-    /// Takes back a wish that nobody has begun to fulfil, so that it does not come true when nobody expects it any more.
-    async fn withdraw(&self, mut last: Switchover, version: Version) -> Result<Switchover, SwitchoverError> {
+    /// Takes back a wish under which nothing was stopped yet, so that it does not come true when nobody expects it any more.
+    pub(super) async fn withdraw(
+        &self,
+        mut last: Switchover,
+        version: Version,
+        why: &str,
+    ) -> Result<Switchover, SwitchoverError> {
         const OPERATION: &str = "withdraw";
         let phase = last.phase;
-        if phase == SwitchPhase::Requested {
+        if !phase.is_under_way() {
             let key = control::switchover_key();
-            last.phase = SwitchPhase::Refused;
-            last.reason = Some("it was not begun in time and withdrawn".into());
+            let over = if phase == SwitchPhase::Requested { SwitchPhase::Refused } else { SwitchPhase::Failed };
+            last.step(over, None, why, None);
             let value = record::encode(OPERATION, &last)?;
             let expect = Expect::Version(version);
             let written = self.ask(OPERATION, self.backend.state.put(&key, value.as_bytes(), expect, None)).await?;
@@ -129,17 +206,60 @@ impl Admin {
     }
 }
 
-fn ended(switchover: Switchover) -> Result<Switchover, SwitchoverError> {
+/// What is known of a wish since it was made.
+pub(super) enum Seen {
+    Nothing,
+    /// Nobody knows whether it was written.
+    Unsure(Error),
+    There(Box<Switchover>, Version),
+}
+
+impl From<Option<Error>> for Seen {
+    fn from(unsure: Option<Error>) -> Self {
+        unsure.map_or(Self::Nothing, Self::Unsure)
+    }
+}
+
+/// Shows each step once.
+pub(super) struct Steps<F> {
+    pub(super) step: F,
+    pub(super) shown: usize,
+}
+
+impl<F: FnMut(&SwitchStep)> Steps<F> {
+    fn show(&mut self, wish: &Switchover) {
+        wish.steps.iter().skip(self.shown).for_each(&mut self.step);
+        self.shown = self.shown.max(wish.steps.len());
+    }
+}
+
+/// How often to look without a hint.
+pub(super) fn poll(within: Duration) -> Duration {
+    (within / 50).clamp(Duration::from_millis(10), Duration::from_secs(1))
+}
+
+/// Whether a node has taken the wish up.
+fn is_begun(wish: &Switchover) -> bool {
+    wish.way == SwitchWay::Planned && wish.phase != SwitchPhase::Requested && !wish.phase.is_over()
+}
+
+pub(super) fn ended(switchover: Switchover) -> Result<Switchover, SwitchoverError> {
+    let reason = || switchover.reason.clone().unwrap_or_else(|| "no reason was given".into());
     match switchover.phase {
         SwitchPhase::Done => Ok(switchover),
-        SwitchPhase::Refused => Err(refused(switchover.reason.as_deref().unwrap_or("no reason was given"))),
-        SwitchPhase::Requested | SwitchPhase::Started => {
+        SwitchPhase::Refused => Err(SwitchoverError::Refused { reason: reason() }),
+        SwitchPhase::Failed => Err(SwitchoverError::Failed { reason: reason() }),
+        SwitchPhase::Requested
+        | SwitchPhase::Checked
+        | SwitchPhase::Preparing
+        | SwitchPhase::Started
+        | SwitchPhase::Released => {
             let message = "a switchover that is not over was taken for one that is";
             Err(Error::new(ErrorKind::Corrupt, "switchover", message).into())
         }
     }
 }
 
-fn refused(reason: &str) -> SwitchoverError {
+pub(super) fn refused(reason: &str) -> SwitchoverError {
     SwitchoverError::Refused { reason: reason.to_owned() }
 }

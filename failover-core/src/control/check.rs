@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Settings, StrategyName};
+use super::{Settings, StrategyName, VersionRule, check_version};
 use crate::capacity::Capacity;
 use crate::error::Invalid;
 use crate::ids::NodeId;
@@ -17,7 +17,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`Invalid`] for a node that the roster names twice, a capacity outside 1 to 100 000, a wait shorter than a millisecond or longer
-    /// than ten years, a strategy without a proper name, and as [`JobPolicy::check`](crate::JobPolicy::check) for a class.
+    /// than ten years, a strategy without a proper name, a bound of the lag that bounds nothing, a pace whose inequalities do not hold, a version that is none, and as
+    /// [`JobPolicy::check`](crate::JobPolicy::check) for a class and for the defaults.
     pub fn check(&self) -> Result<(), Invalid> {
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.roster.iter().find(|node| !seen.insert(*node)) {
@@ -34,6 +35,27 @@ impl Settings {
             check_wait("failback", stable_for)?;
         }
         check_wait("damping", self.damping.within)?;
+        check_wait("hold_off", self.hold_off.0)?;
+        if let Some(pace) = &self.pace {
+            pace.check()?;
+        }
+        if let Some(version) = &self.version {
+            check_version("version", version)?;
+            if self.versions == VersionRule::Compatible && semver::Version::parse(version).is_err() {
+                let rule = "what is to be compatible is told by semantic versioning: write it as MAJOR.MINOR.PATCH, such as 1.4.2";
+                return Err(Invalid::new("version", version, rule));
+            }
+        }
+        if let Some(class) = &self.defaults.class {
+            return Err(Invalid::new("defaults", class, "it is for jobs without a class, so it must name none"));
+        }
+        self.defaults.check()?;
+        if let Some(most) = &self.max_lag {
+            if most.records.is_none() && most.behind.is_none() {
+                return Err(Invalid::new("max_lag", "nothing", "it must be a number of records, a time, or both"));
+            }
+            most.behind.map_or(Ok(()), |behind| check_wait("max_lag", behind))?;
+        }
         self.classes.iter().try_for_each(|(name, policy)| match &policy.class {
             Some(other) => {
                 let rule = format!("the class `{name}` must be complete: it cannot refer to another");
@@ -64,9 +86,10 @@ fn check_wait(field: &str, wait: Duration) -> Result<(), Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{Drain, Overdue};
+    use crate::control::{Drain, Overdue, Pace};
     use crate::ids::ClassName;
     use crate::job::JobPolicy;
+    use crate::replica::MaxLag;
 
     fn refused(change: impl Fn(&mut Settings)) -> String {
         let mut settings = Settings::default();
@@ -86,6 +109,21 @@ mod tests {
         assert!(refused(|s| s.strategy.0 = "by luck".into()).starts_with("strategy is `by luck`"));
         assert!(refused(|s| s.failback = Failback::Automatic { stable_for: Duration::MAX }).starts_with("failback is"));
         assert!(refused(|s| s.damping.within = Duration::ZERO).starts_with("damping is"));
+        assert!(refused(|s| s.hold_off.0 = Duration::ZERO).starts_with("hold_off is `0ns`"));
+        let pace = |beat, ttl| Some(Pace { beat: Duration::from_millis(beat), ttl: Duration::from_millis(ttl) });
+        assert!(refused(|s| s.pace = pace(500, 1_000)).starts_with("beat is `500ms`: three beats must fit"));
+        assert!(refused(|s| s.version = Some("1 2".into())).starts_with("version is `1 2`"));
+        let compatible = |version: &'static str| {
+            move |s: &mut Settings| {
+                (s.versions, s.version) = (VersionRule::Compatible, Some(version.into()));
+            }
+        };
+        assert!(refused(compatible("1.3")).starts_with("version is `1.3`: what is to be compatible"));
+        let default = |policy: JobPolicy| move |s: &mut Settings| s.defaults = policy.clone();
+        let named = Some(ClassName::new("c").unwrap());
+        assert!(refused(default(JobPolicy { class: named, ..JobPolicy::default() })).starts_with("defaults is `c`"));
+        assert!(refused(|s| s.max_lag = Some(MaxLag::default())).starts_with("max_lag is `nothing`"));
+        assert!(refused(|s| s.max_lag = Some(MaxLag::behind(Duration::ZERO))).starts_with("max_lag is `0ns`"));
         let class = |policy: JobPolicy| {
             move |s: &mut Settings| drop(s.classes.insert(ClassName::new("c").unwrap(), policy.clone()))
         };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{JobId, NodeId};
+use crate::ids::{ActionName, Incarnation, JobId, NodeId};
+use crate::incident::EntryId;
 
 /// How many orders are kept at most. The oldest that are over make room.
 pub const MAX_ORDERS: usize = 200;
@@ -29,6 +30,17 @@ pub struct Order {
     /// Why it was refused, or what is left to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who asks for it.
+    #[serde(default = "somebody")]
+    pub by: String,
+    /// The place of its entry in the history, once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryId>,
+}
+
+/// Who asks, if they do not say.
+pub(crate) fn somebody() -> String {
+    "an operator".to_owned()
 }
 
 /// What an [`Order`] asks for.
@@ -48,6 +60,37 @@ pub enum Errand {
         /// Which node.
         node: NodeId,
     },
+    /// Note that an operator has seen an incident.
+    Ack {
+        /// The node that was lost.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: Incarnation,
+        /// What they have to say.
+        #[serde(default)]
+        note: String,
+    },
+    /// Run a response action of an incident once more: one that failed, or that was begun and never told to be over.
+    Retry {
+        /// The node that was lost.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: Incarnation,
+        /// Which action.
+        action: ActionName,
+    },
+}
+
+impl std::fmt::Display for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Move { job, to } => write!(f, "move {job} to {to}"),
+            Self::Failback { node } => write!(f, "failback {node}"),
+            Self::Ack { node, note, .. } if note.is_empty() => write!(f, "ack the loss of {node}"),
+            Self::Ack { node, note, .. } => write!(f, "ack the loss of {node}: {note}"),
+            Self::Retry { node, action, .. } => write!(f, "retry {action} for the loss of {node}"),
+        }
+    }
 }
 
 /// How far an [`Order`] is.
@@ -77,7 +120,12 @@ impl OrderPhase {
 impl Order {
     /// An order that nobody has seen yet.
     pub fn new(what: Errand) -> Self {
-        Self { what, phase: OrderPhase::Requested, reason: None }
+        Self { what, phase: OrderPhase::Requested, reason: None, by: somebody(), entry: None }
+    }
+
+    /// By whom.
+    pub fn by(self, by: impl Into<String>) -> Self {
+        Self { by: by.into(), ..self }
     }
 }
 

@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Pace, VersionRule};
 use crate::capacity::Capacity;
 use crate::ids::{ClassName, NodeId};
 use crate::job::{Failback, JobPolicy, whole_millis};
+use crate::replica::MaxLag;
+use crate::time::Stamp;
 
 /// The cluster's settings. Every node follows a change without a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Settings {
+    /// Who runs the jobs.
+    pub topology: Topology,
     /// The order of takeover and placement. Nodes that are not named come after those that are, by name.
     pub roster: Vec<NodeId>,
     /// The nodes that are to take no part.
@@ -32,6 +37,94 @@ pub struct Settings {
     pub damping: Damping,
     /// The policies that jobs of a class have by default.
     pub classes: BTreeMap<ClassName, JobPolicy>,
+    /// How far behind a node's replicas may be if it is to take over by itself. Without it, any node may that can catch up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_lag: Option<MaxLag>,
+    /// The policy that jobs without a class have by default.
+    pub defaults: JobPolicy,
+    /// How fast the nodes are; without it, each is as fast as it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// How the versions of nodes that are active and standby must match.
+    pub versions: VersionRule,
+    /// The version they must match; without it, that of the active node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How long the role stays where it is after it went to a standby in better health, before it may do so again.
+    pub hold_off: HoldOff,
+    /// Whether nothing happens by itself in the cluster: no node takes over, no job is moved. Everything is watched, shown and told
+    /// all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+}
+
+impl Settings {
+    /// Whether a node that tells this version may be active or standby, and be given jobs. `active` gives the version of the active node, which is
+    /// asked for only where the settings require none themselves.
+    pub fn admits(&self, told: Option<&str>, active: impl FnOnce() -> Option<String>) -> bool {
+        if self.versions == VersionRule::Any {
+            return true;
+        }
+        match &self.version {
+            Some(required) => self.versions.admits(told, Some(required)),
+            None => self.versions.admits(told, active().as_deref()),
+        }
+    }
+}
+
+/// How long the role stays where it is after it has moved for a node's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HoldOff(#[serde(with = "whole_millis")] pub Duration);
+
+impl Default for HoldOff {
+    /// Half a minute.
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
+}
+
+/// Who runs the jobs of a cluster, and who may lead it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Topology {
+    /// All nodes, in the roster's order; any of them may lead.
+    #[default]
+    Ordered,
+    /// The active node runs all of them, and they follow its role. Only nodes on the roster may be active or standby, if there is one; the
+    /// others watch, and have a part as soon as the roster names them.
+    ActiveStandby,
+}
+
+impl Topology {
+    /// The topology's name, as it is written to JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::ActiveStandby => "active_standby",
+        }
+    }
+}
+
+/// Who paused a cluster, and since when.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Pause {
+    /// By whom, as they call themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Since when, by the wall clock of whoever paused it: to be read, never reckoned with (law 10).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Stamp>,
+}
+
+impl Pause {
+    /// A pause that begins now.
+    pub fn now(by: Option<String>) -> Self {
+        Self { by, since: Some(Stamp::now()) }
+    }
 }
 
 /// How a node is emptied.

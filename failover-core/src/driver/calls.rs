@@ -48,8 +48,9 @@ pub(crate) async fn make(backend: Arc<Backend>, member: Arc<Member>, call: Call)
         Call::Changes { since, limit } => Reply::Changes(jobs.changes(since, limit).await?),
         Call::Assign { fence, moves } => Reply::Assigned(jobs.assign(&fence, &moves).await?),
         Call::Report(reports) => Reply::Reported(jobs.report(&reports).await?),
-        Call::List { prefix, limit } => Reply::Documents(state.list(&prefix, None, limit).await?),
+        Call::List { prefix, after, limit } => Reply::Documents(state.list(&prefix, after.as_ref(), limit).await?),
         Call::Put { key, value, expect, fence } => Reply::Written(state.put(&key, &value, expect, Some(&fence)).await?),
+        Call::Delete { key, expect, fence } => Reply::Deleted(state.delete(&key, expect, Some(&fence)).await?),
     })
 }
 
@@ -62,7 +63,7 @@ pub(crate) async fn lease(leases: &dyn LeaseManager, member: &Member, call: Call
         Call::Current(name) => Reply::View(leases.current(&name).await?),
         Call::Beat(_) | Call::Sightings | Call::Forget(_) => unreachable!("a call to the heartbeats"),
         Call::Changes { .. } | Call::Assign { .. } | Call::Report(_) => unreachable!("a call to the jobs"),
-        Call::List { .. } | Call::Put { .. } => unreachable!("a call to the documents"),
+        Call::List { .. } | Call::Put { .. } | Call::Delete { .. } => unreachable!("a call to the documents"),
     })
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn operation(call: &Call) -> &'static str {
         Call::Report(_) => "report",
         Call::List { .. } => "list",
         Call::Put { .. } => "put",
+        Call::Delete { .. } => "delete",
     }
 }
 

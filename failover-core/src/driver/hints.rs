@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, maybe_done};
+use tokio::sync::watch;
 use tracing::debug;
 
 use super::inbox::Nudges;
@@ -17,7 +18,6 @@ use crate::error::Result;
 use crate::ids::{LeaseName, Member};
 use crate::machine::Hint;
 use crate::time::Clock;
-use crate::timing::Timing;
 
 /// Everything a node wants hints about.
 pub(crate) fn all(member: &Member) -> [Hint; 5] {
@@ -34,20 +34,32 @@ fn changed<'a>(backend: &'a Backend, hint: &'a Hint) -> BoxFuture<'a, Result<()>
     }
 }
 
-/// Passes on the hints of one kind, at most fifty in a beat, and fewer while the store only answers with errors.
-pub(crate) async fn watch(
+/// So many hints are passed on at once after a while without: more than a switchover gives of one kind, whose steps must not wait for one another.
+const BURST: u32 = 8;
+
+/// Passes on the hints of one kind, at most fifty in a beat and [`BURST`], and fewer while the store only answers with errors.
+pub(crate) async fn listen(
     backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
-    timing: Timing,
+    mut beat: watch::Receiver<Duration>,
     hint: Hint,
     nudges: Arc<Nudges>,
 ) {
-    let pause = timing.beat() / 50;
-    repeat(&*clock, pause, timing.beat(), || changed(&backend, &hint), || nudges.hint(&hint)).await;
+    loop {
+        let now = *beat.borrow_and_update();
+        tokio::select! {
+            () = repeat(&*clock, now / 50, now, || changed(&backend, &hint), || nudges.hint(&hint)) => {}
+            // A hint that comes between two listenings is not heard, so it counts as given.
+            changed = beat.changed() => match changed {
+                Ok(()) => nudges.hint(&hint),
+                Err(_) => return,
+            },
+        }
+    }
 }
 
-/// Runs `told` after every completion of `wait`, pausing at least `pause` after a success, and from a tenth of `most` to `most`
-/// after failures in a row.
+/// Runs `told` after every completion of `wait`: after a success at once for the first [`BURST`], and then once in a `pause`; after failures in a row from a tenth
+/// of `most` to `most` later.
 pub(crate) async fn repeat<'a>(
     clock: &dyn Clock,
     pause: Duration,
@@ -58,6 +70,8 @@ pub(crate) async fn repeat<'a>(
     let next = || maybe_done(AssertUnwindSafe(wait()).catch_unwind());
     let mut waiting = Box::pin(next());
     let mut back_off = most / 10;
+    // When all would have been told, had each waited for its pause.
+    let mut even = clock.now();
     loop {
         waiting.as_mut().await;
         let outcome = waiting.as_mut().take_output();
@@ -71,9 +85,9 @@ pub(crate) async fn repeat<'a>(
             })
             .await;
             told();
-            let end = clock.now() + pause;
+            even = even.max(clock.now()) + pause;
             tokio::select! {
-                () = clock.sleep_until(end) => {}
+                () = clock.sleep_until(even - pause * (BURST - 1)) => {}
                 never = async { waiting.as_mut().await; std::future::pending().await } => never,
             }
         } else {
@@ -104,11 +118,14 @@ mod tests {
         let mut task = Box::pin(repeat(&clock, PAUSE, MOST, wait, || {
             told.fetch_add(1, Ordering::Relaxed);
         }));
-        for expected in 1..4 {
+        for expected in BURST..BURST + 4 {
             assert!(task.as_mut().now_or_never().is_none());
             assert_eq!(told.load(Ordering::Relaxed), expected);
             clock.advance(PAUSE);
         }
+        clock.advance(PAUSE * 3);
+        assert!(task.as_mut().now_or_never().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), BURST + 7, "what was not used comes back, one in each pause");
     }
 
     #[tokio::test]
@@ -135,14 +152,13 @@ mod tests {
             told.fetch_add(1, Ordering::Relaxed);
         }));
         assert!(task.as_mut().now_or_never().is_none());
-        change.notify_waiters();
-        assert!(task.as_mut().now_or_never().is_none());
-        assert_eq!(told.load(Ordering::Relaxed), 1);
-        change.notify_waiters();
-        assert!(task.as_mut().now_or_never().is_none());
-        assert_eq!(told.load(Ordering::Relaxed), 1, "it pauses");
+        for expected in (1..=BURST).chain([BURST]) {
+            change.notify_waiters();
+            assert!(task.as_mut().now_or_never().is_none());
+            assert_eq!(told.load(Ordering::Relaxed), expected, "each at once, and then it pauses");
+        }
         clock.advance(PAUSE);
         assert!(task.as_mut().now_or_never().is_none());
-        assert_eq!(told.load(Ordering::Relaxed), 2);
+        assert_eq!(told.load(Ordering::Relaxed), BURST + 1);
     }
 }

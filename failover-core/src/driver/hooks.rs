@@ -14,12 +14,14 @@ use tracing::{error, warn};
 use super::calls::panic_text;
 use super::inbox::{Message, Outbox};
 use crate::machine::HostInput;
+use crate::replica::Replicas;
 use crate::right::Right;
 use crate::time::Clock;
 
 /// What a host does when its node's role changes. Each hook runs after the one before it has returned.
 ///
-/// A hook that panics counts as returned, and the panic is logged as an error.
+/// A panic is logged as an error. A `promote` that panics has refused: the node gives the role up, so that another can try, and its `demote` runs. Any
+/// other hook that panics counts as returned.
 #[async_trait]
 pub trait RoleHooks: Send + Sync {
     /// Warms the node up, so that a later [`promote`](Self::promote) is quick. Runs before the first promotion at the latest, and as soon as the
@@ -73,6 +75,7 @@ enum Hook {
 /// The hooks that run or wait to.
 pub(crate) struct Hooks {
     host: Arc<dyn RoleHooks>,
+    replicas: Replicas,
     clock: Arc<dyn Clock>,
     ttl: Duration,
     outbox: Outbox,
@@ -83,8 +86,19 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn new(host: Arc<dyn RoleHooks>, clock: Arc<dyn Clock>, ttl: Duration, outbox: Outbox) -> Self {
-        Self { host, clock, ttl, outbox, over: true, waiting: VecDeque::new(), running: None }
+    pub(crate) fn new(
+        host: Arc<dyn RoleHooks>,
+        replicas: Replicas,
+        clock: Arc<dyn Clock>,
+        ttl: Duration,
+        outbox: Outbox,
+    ) -> Self {
+        Self { host, replicas, clock, ttl, outbox, over: true, waiting: VecDeque::new(), running: None }
+    }
+
+    /// How long a `demote` may go on after the right ended, for those that begin from now on.
+    pub(crate) fn set_ttl(&mut self, ttl: Duration) {
+        self.ttl = ttl;
     }
 
     pub(crate) fn prepare(&mut self, tasks: &mut JoinSet<()>) {
@@ -126,17 +140,23 @@ impl Hooks {
         let Some(hook) = self.waiting.pop_front() else { return };
         let cut = CancellationToken::new();
         let (host, clock, outbox) = (self.host.clone(), self.clock.clone(), self.outbox.clone());
+        let replicas = self.replicas.clone();
         let (kind, ttl) = (hook.kind(), self.ttl);
         if self.over && kind == HookKind::Demote {
             cut.cancel();
         }
         self.running = Some((kind, cut.clone()));
         tasks.spawn(async move {
+            let mut refused = None;
             match hook {
-                Hook::Prepare => guarded(kind, host.prepare()).await,
+                Hook::Prepare => drop(guarded(kind, host.prepare()).await),
                 Hook::Promote(Some(right)) if right.is_valid() => {
+                    let promote = async {
+                        replicas.promote(&right).await?;
+                        guarded(kind, host.promote(right)).await
+                    };
                     tokio::select! {
-                        () = guarded(kind, host.promote(right)) => {}
+                        promoted = promote => refused = promoted.err(),
                         () = cut.cancelled() => warn!("the promote hook still ran when the right ended and was cut off"),
                     }
                 }
@@ -146,14 +166,20 @@ impl Hooks {
                         cut.cancelled().await;
                         clock.sleep_until(clock.now() + ttl).await;
                     };
+                    // The host's last words are published; then nothing more is.
+                    let demote = async {
+                        let _panicked = guarded(kind, host.demote()).await;
+                        replicas.demote().await;
+                    };
                     tokio::select! {
-                        () = guarded(kind, host.demote()) => {}
+                        () = demote => {}
                         () = too_late => warn!("the demote hook still ran a whole ttl after the right ended and was cut off"),
                     }
                 }
             }
             // Fails only when the driver is gone, and then nobody asks.
-            let _gone = outbox.send(Message::HookEnded(kind));
+            let answer = refused.map_or_else(|| kind.answer(), |why| HostInput::PromotionRefused { why });
+            let _gone = outbox.send(Message::HookEnded(answer));
         });
     }
 }
@@ -168,8 +194,11 @@ impl Hook {
     }
 }
 
-async fn guarded(kind: HookKind, hook: impl Future<Output = ()> + Send) {
-    if let Err(panic) = AssertUnwindSafe(hook).catch_unwind().await {
-        error!(?kind, panic = panic_text(&*panic), "a role hook panicked; it counts as returned");
-    }
+/// Runs a hook to its end. A panic is told, and is an error to whoever cares.
+async fn guarded(kind: HookKind, hook: impl Future<Output = ()> + Send) -> Result<(), String> {
+    AssertUnwindSafe(hook).catch_unwind().await.map_err(|panic| {
+        let panic = panic_text(&*panic);
+        error!(?kind, panic, "a role hook panicked");
+        format!("the host's hook panicked: {panic}")
+    })
 }

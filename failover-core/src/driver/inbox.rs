@@ -5,25 +5,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::hooks::HookKind;
-use crate::error::Result;
-use crate::ids::{Epoch, JobId};
+use crate::error::Error;
+use crate::ids::{ActionName, Epoch, JobId, Member};
 use crate::job::MAX_DETAIL;
-use crate::machine::{CallId, Command, Hint, HostInput, Input, JobEnd, Reply};
+use crate::machine::{CallId, Command, Hint, HostInput, Input, JobEnd, Reply, Standing};
 
-/// What must arrive, in order. As many as there are calls, jobs, hooks and commands: bounded by them.
+/// What must arrive, in order. As many as there are calls, jobs, hooks, questions and things the host says: bounded by them.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A call came out.
-    Outcome { id: CallId, operation: &'static str, outcome: Result<Reply> },
+    Outcome { id: CallId, operation: &'static str, outcome: Result<Reply, Error> },
     /// A hook has returned, or was cut off.
-    HookEnded(HookKind),
+    HookEnded(HostInput),
     /// A job's run has begun.
     JobRunning(JobId, Epoch),
     /// Nothing of a job's run runs any more.
     JobEnded(JobId, Epoch, JobEnd),
+    /// The host says something of itself, or a witness of the network.
+    Host(HostInput),
+    /// The host feeds its watchdog again.
+    Fed,
+    /// A response action is over.
+    Responded { incident: Member, action: ActionName, attempt: u32, outcome: Result<String, String> },
     /// The host wants something.
     Command(Command),
+    /// Somebody wants to know whether this is read.
+    #[cfg(feature = "http")]
+    Ping(tokio::sync::oneshot::Sender<()>),
 }
 
 pub(crate) type Outbox = mpsc::UnboundedSender<Message>;
@@ -39,6 +47,7 @@ pub(crate) struct Nudges {
 struct Waiting {
     hints: Vec<Hint>,
     progress: BTreeMap<JobId, (Epoch, String)>,
+    standing: Option<Standing>,
 }
 
 impl Nudges {
@@ -64,6 +73,12 @@ impl Nudges {
                 waiting.progress.insert(job.clone(), (epoch, text));
             }
         });
+        self.changed.notify_one();
+    }
+
+    /// Keeps how far behind the replicas are by now.
+    pub(crate) fn replicated(&self, standing: Standing) {
+        self.with(|waiting| waiting.standing = Some(standing));
         self.changed.notify_one();
     }
 
@@ -96,6 +111,9 @@ impl Waiting {
     fn take(&mut self) -> Option<Input> {
         if !self.hints.is_empty() {
             return Some(Input::Hint(self.hints.remove(0)));
+        }
+        if let Some(standing) = self.standing.take() {
+            return Some(Input::Host(HostInput::Replicated(standing)));
         }
         let (job, (epoch, text)) = self.progress.pop_first()?;
         Some(Input::Host(HostInput::JobProgress { job, epoch, text }))

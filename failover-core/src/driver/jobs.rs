@@ -143,6 +143,11 @@ impl Jobs {
         Self { handler, outbox, nudges, aftermath, runs: BTreeMap::new() }
     }
 
+    /// The margin of runs that begin from now on.
+    pub(crate) fn set_margin(&mut self, margin: Duration) {
+        self.aftermath.margin = margin;
+    }
+
     /// Begins a run. Without a right there is nothing to run under.
     pub(crate) fn start(&mut self, job: JobRecord, right: Option<Right>, tasks: &mut JoinSet<()>) {
         let (id, epoch) = (job.spec.id().clone(), job.epoch);

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::{Election, Leadership};
 use crate::driver::{CallLog, Timer, bounded, lease_call, operation, repeat};
 use crate::error::{Error, ErrorKind, Result};
+use crate::heir::{Estate, Heir};
 use crate::ids::{Member, NodeId, Term};
 use crate::lease::LeaseManager;
 use crate::machine::claim::{Claim, ClaimEvent, Ticket};
@@ -71,6 +72,9 @@ pub(super) struct Campaign {
     calls: JoinSet<Outcome>,
     log: CallLog,
     course: Course,
+    heir: Option<Arc<dyn Heir>>,
+    /// What the heir was told last.
+    told: Estate,
 }
 
 impl Campaign {
@@ -80,6 +84,8 @@ impl Campaign {
             clock: election.clock.clone(),
             timing: election.timing,
             claim: Claim::new(election.name.clone(), member.clone(), election.timing),
+            told: Estate::empty(member.clone()),
+            heir: election.heir.clone(),
             member: Arc::new(member),
             highest: election.highest.clone(),
             calls: JoinSet::new(),
@@ -104,6 +110,7 @@ impl Campaign {
             while let Some(event) = self.claim.expire(now) {
                 self.take_in(now, event);
             }
+            self.bequeath();
             if self.is_over() {
                 return;
             }
@@ -148,6 +155,17 @@ impl Campaign {
             News::Unwanted => self.course = Course::Withdrawn,
             News::Hint => self.claim.hint(now),
             News::Due => {}
+        }
+    }
+
+    /// Tells the heir what this campaign leaves behind, if that is another than before.
+    fn bequeath(&mut self) {
+        let Some(heir) = &self.heir else { return };
+        let bequests =
+            if matches!(self.course, Course::Over) { Vec::new() } else { Vec::from_iter(self.claim.bequest()) };
+        if bequests != self.told.bequests {
+            self.told.bequests = bequests;
+            heir.inherit(&self.told);
         }
     }
 

@@ -27,6 +27,7 @@ use self::campaign::{Campaign, Order};
 use crate::backend::Backend;
 use crate::driver::bounded;
 use crate::error::{Invalid, Result};
+use crate::heir::Heir;
 use crate::ids::{FencingToken, Incarnation, LeaseName, Member, NodeId, Term};
 use crate::lease::{LeaseManager, Tenant};
 use crate::right::{Extension, Right};
@@ -41,6 +42,8 @@ pub struct Election {
     node: NodeId,
     timing: Timing,
     clock: Arc<dyn Clock>,
+    /// Who gives its leases back if this process dies, if anybody does.
+    heir: Option<Arc<dyn Heir>>,
     /// The highest term seen, so that a store whose terms went backwards is found out (law 2).
     highest: Arc<AtomicU64>,
 }
@@ -62,7 +65,7 @@ impl Election {
         let name = LeaseName::election(name)?;
         let clock = Arc::new(SystemClock::new());
         let highest = Arc::default();
-        Ok(ElectionBuilder(Self { leases, name, node, timing: Timing::default(), clock, highest }))
+        Ok(ElectionBuilder(Self { leases, name, node, timing: Timing::default(), clock, heir: None, highest }))
     }
 
     /// The lease it is about.
@@ -156,6 +159,13 @@ impl ElectionBuilder {
     /// Where its time comes from. Default: the machine's own clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.0.clock = clock;
+        self
+    }
+
+    /// Somebody outside this process who gives a leadership back at once when the process dies, such as `failover::guard`; see [`heir`](crate::heir).
+    /// Without one, others lead when it has lapsed.
+    pub fn guarded(mut self, heir: impl Heir + 'static) -> Self {
+        self.0.heir = Some(Arc::new(heir));
         self
     }
 

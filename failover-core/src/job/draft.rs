@@ -110,8 +110,20 @@ impl JobDraft {
     /// # Errors
     /// [`Invalid`] for a class that is not among `classes`, and as [`JobPolicy::check`] for what comes of both together.
     pub fn resolve(&self, classes: &BTreeMap<ClassName, JobPolicy>) -> Result<JobSpec, Invalid> {
+        self.resolve_over(&JobPolicy::default(), classes)
+    }
+
+    /// The same, where jobs without a class have these defaults.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_over(
+        &self,
+        defaults: &JobPolicy,
+        classes: &BTreeMap<ClassName, JobPolicy>,
+    ) -> Result<JobSpec, Invalid> {
         let base = match &self.policy.class {
-            None => &JobPolicy::default(),
+            None => defaults,
             Some(class) => classes.get(class).ok_or_else(|| {
                 let rule = "there is no such class: define it first, or name one that there is";
                 Invalid::new("class", class, rule)

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use draft::{JobDraft, PolicyDraft};
 pub use run::{Course, MAX_RUN_DETAIL, MAX_RUNS, Outcome, Run, RunEnd};
-pub(crate) use spec::whole_millis;
 pub use spec::{Failback, FailoverPolicy, JobPolicy, JobSpec, MAX_RULES, MAX_WEIGHT, check_label};
+pub(crate) use spec::{millis as optional_millis, whole_millis};
 
 use crate::error::Result;
 use crate::ids::{Epoch, FencingToken, JobId, Member, Revision, Term};

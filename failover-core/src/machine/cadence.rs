@@ -10,11 +10,12 @@ use super::reason::Reason;
 use super::steward::Steward;
 use super::table::{Stage, Trigger};
 use super::{Machine, Purpose};
-use crate::control::{self, Settings};
+use crate::control;
 use crate::error::ErrorKind;
 use crate::heartbeat::{Heartbeat, Lead, News, Role};
 use crate::ids::Term;
 use crate::record;
+use crate::replica::Lag;
 use crate::state::Document;
 use crate::time::Time;
 
@@ -32,7 +33,8 @@ pub(super) struct Round {
     last: Option<Time>,
     /// How often it was done in the beat that began then.
     window: (Time, u32),
-    done: bool,
+    /// When the last one that was answered was sent.
+    answered: Option<Time>,
     newer: bool,
 }
 
@@ -41,7 +43,14 @@ const EAGER_IN_A_BEAT: u32 = 12;
 
 impl Round {
     const fn new() -> Self {
-        Self { due: Time::ZERO, not_before: Time::ZERO, last: None, window: (Time::ZERO, 0), done: false, newer: false }
+        Self {
+            due: Time::ZERO,
+            not_before: Time::ZERO,
+            last: None,
+            window: (Time::ZERO, 0),
+            answered: None,
+            newer: false,
+        }
     }
 
     /// Something may have changed. However many hints come, a fiftieth of a beat lies between two reads, and a tenth once a beat has
@@ -64,7 +73,7 @@ impl Round {
     }
 }
 
-/// The rounds of a node, and whether the store answers.
+/// The rounds of a node.
 #[derive(Debug, Clone)]
 pub(super) struct Cadence {
     beat: Round,
@@ -73,27 +82,39 @@ pub(super) struct Cadence {
     pub(super) control: Round,
     seq: u64,
     beaten: Option<(Term, News)>,
-    failing_since: Option<Time>,
-    silent: bool,
 }
 
 impl Cadence {
     pub(super) fn new() -> Self {
-        Self {
-            beat: Round::new(),
-            look: Round::new(),
-            feed: Round::new(),
-            control: Round::new(),
-            seq: 0,
-            beaten: None,
-            failing_since: None,
-            silent: false,
+        Self { beat: Round::new(), look: Round::new(), feed: Round::new(), control: Round::new(), seq: 0, beaten: None }
+    }
+
+    /// What is done every beat is due within this one, if it was put off to a later moment.
+    pub(super) fn quicken(&mut self, beat: Duration) {
+        for round in [&mut self.beat, &mut self.look, &mut self.feed, &mut self.control] {
+            let soonest = round.last.map_or(round.due, |last| last + beat);
+            round.due = round.due.min(soonest.max(round.not_before));
         }
+    }
+
+    /// When the last read of the control documents that was answered was sent.
+    pub(super) fn control_read_at(&self) -> Option<Time> {
+        self.control.answered
     }
 
     /// Whether each kind of record has been read once.
     pub(super) fn has_read_all(&self) -> bool {
-        self.look.done && self.feed.done && self.control.done
+        [self.look, self.feed, self.control].iter().all(|round| round.answered.is_some())
+    }
+
+    /// Whether anybody may have heard of it.
+    pub(super) fn has_beaten(&self) -> bool {
+        self.seq > 0
+    }
+
+    /// Whether it has looked before its first beat, as far as it could.
+    fn has_looked_back(&self) -> bool {
+        self.has_beaten() || self.look.answered.is_some() || self.look.newer
     }
 
     /// Whether something it reads is of a newer format than it knows (law 15).
@@ -114,6 +135,7 @@ impl Cadence {
             | Purpose::Fence(..)
             | Purpose::Assign
             | Purpose::Incident(_)
+            | Purpose::Archive(..)
             | Purpose::Wish
             | Purpose::Orders => None,
         }
@@ -136,20 +158,25 @@ impl Machine {
         stage && !self.forgotten && self.node.claim.held(now).is_some()
     }
 
-    fn news(&self) -> News {
+    /// What it tells of itself, but for what changes all the time.
+    pub(super) fn news(&self) -> News {
         let lead = self
             .steward
             .as_ref()
             .filter(|_| self.stage == Stage::Active)
             .map(|steward| Lead { term: steward.lease().term, standby: steward.standby().cloned() });
         News {
-            role: self.role,
             load: self.runner.load(),
-            capacity: self.config.capacity,
             ready: self.hooks.is_prepared(),
             leaving: self.stage == Stage::Leaving,
             lead,
             labels: self.config.labels.clone(),
+            replaces: self.replaces,
+            endpoints: self.config.endpoints.clone(),
+            version: self.config.version.clone(),
+            health: self.wellbeing.health().clone(),
+            pace: self.pace,
+            ..News::new(self.role, self.config.capacity)
         }
     }
 
@@ -158,14 +185,14 @@ impl Machine {
         if !self.is_member(now) {
             return;
         }
-        let beat = self.config.timing.beat();
-        let news = self.news();
+        let beat = self.timing.beat();
+        let news = News { lag: self.lag(now), ..self.news() };
         let term = self.node.term().unwrap_or_default();
-        if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, news.clone())) {
+        if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
             // What is new about a node is told at once, yet never more than ten times a beat.
             self.cadence.beat.bring_forward(now, beat / 10);
         }
-        if let Some(overdue) = self.peers.next_overdue(&self.config.timing) {
+        if let Some(overdue) = self.peers.next_overdue(&self.overdue()) {
             // Not only the next look after it, but one at the moment when a silent node becomes missing.
             if overdue < self.cadence.look.due {
                 let soonest = self.cadence.look.last.map_or(now, |last| last + beat / 20);
@@ -197,9 +224,9 @@ impl Machine {
         let call = match purpose {
             Purpose::Beat => {
                 self.cadence.seq += 1;
-                self.cadence.beaten = Some((term, news.clone()));
+                self.cadence.beaten = Some((term, lasting(news)));
                 let member = self.config.member.clone();
-                Call::Beat(Heartbeat { member, term, seq: self.cadence.seq, news: news.clone() })
+                Call::Beat(Box::new(Heartbeat { member, term, seq: self.cadence.seq, news: news.clone() }))
             }
             Purpose::Look => Call::Sightings,
             Purpose::Feed => Call::Changes { since: self.mirror.read_from(now), limit: FEED_PAGE },
@@ -211,15 +238,18 @@ impl Machine {
             | Purpose::Fence(..)
             | Purpose::Assign
             | Purpose::Incident(_)
+            | Purpose::Archive(..)
             | Purpose::Wish
-            | Purpose::Orders => Call::List { prefix: control::control(), limit: CONTROL_PAGE },
+            | Purpose::Orders => Call::List { prefix: control::control(), after: None, limit: CONTROL_PAGE },
         };
         self.call(now, purpose, call, out);
     }
 
-    /// Whether a round has to wait: for the outcome of the last one, or because a beat would bring back what is being removed.
+    /// Whether a round has to wait: for the outcome of the last one, or because a beat would bring back what is being removed, or hide what
+    /// an earlier incarnation has left there.
     fn rests(&self, purpose: &Purpose) -> bool {
-        self.calls.is_open(|open| open == purpose) || (*purpose == Purpose::Beat && self.is_forgetting())
+        let beat = *purpose == Purpose::Beat;
+        self.calls.is_open(|open| open == purpose) || beat && (self.is_forgetting() || !self.cadence.has_looked_back())
     }
 
     pub(super) fn reading_deadline(&self) -> Option<Time> {
@@ -246,7 +276,7 @@ impl Machine {
     ) {
         if let Some(round) = self.cadence.round(purpose) {
             match &outcome {
-                Ok(_) => (round.done, round.newer) = (true, false),
+                Ok(_) => (round.answered, round.newer) = (Some(sent), false),
                 Err(fault) => {
                     round.not_before = retry_at;
                     round.due = round.due.min(retry_at);
@@ -260,7 +290,10 @@ impl Machine {
         }
         match outcome {
             Ok(Reply::Sightings(sightings)) => {
-                for sign in self.peers.look(now, sent, sightings, &self.config.timing) {
+                self.look_back(&sightings);
+                for sign in self.peers.look(now, sent, sightings, &self.overdue()) {
+                    self.note_sign(now, &sign);
+                    self.heed_last_word(now, &sign);
                     self.tell_sign(sign, out);
                 }
                 self.warm_up(now, out);
@@ -293,10 +326,15 @@ impl Machine {
 
     fn tell_sign(&self, sign: Sign, out: &mut Vec<Effect>) {
         let (kind, member, reason) = match sign {
-            Sign::Missing(member) => (EventKind::NodeMissing, member, Reason::HeartbeatOverdue),
+            Sign::Missing(member) => {
+                let died = self.peers.get(&member.node).is_some_and(|peer| peer.news.died);
+                let reason = if died { Reason::ProcessDied } else { Reason::HeartbeatOverdue };
+                (EventKind::NodeMissing, member, reason)
+            }
             Sign::Returned(member) => (EventKind::NodeReturned, member, Reason::HeartbeatBack),
         };
-        if member != self.config.member {
+        // Of its own earlier incarnations the others tell.
+        if member.node != self.config.member.node {
             let event = Event::new(kind, member.node, reason);
             out.push(Effect::Tell(event.detail(member.incarnation.to_string())));
         }
@@ -305,11 +343,11 @@ impl Machine {
     /// A suspicion about the active node warms whoever would be standby after a takeover, and does nothing else.
     fn warm_up(&mut self, now: Time, out: &mut Vec<Effect>) {
         let Some((leader, _)) = self.peers.lead() else { return };
-        let (detector, beat) = (self.config.detector, self.config.timing.beat());
+        let (detector, beat) = (self.config.detector, self.timing.beat());
         if self.stage == Stage::Inactive
             && *leader != self.config.member
             && self.peers.suspects(&leader.node, now, detector, beat)
-            && self.roster.rank(&self.peers, &self.config.member) <= 1
+            && self.rank() <= 1
         {
             self.hooks.prepare(out);
         }
@@ -318,9 +356,9 @@ impl Machine {
     /// Settings, wishes and orders, from the control documents.
     fn on_document(&mut self, now: Time, document: &Document, out: &mut Vec<Effect>) {
         let taken = match &document.key {
-            key if *key == control::settings_key() => decode(document).map(|settings| self.follow(settings, out)),
+            key if *key == control::settings_key() => self.on_settings(now, document, out),
             key if *key == control::switchover_key() => {
-                decode(document).map(|wish| self.wishes.read(document.version, wish))
+                decode(document).map(|wish| self.read_wish(now, document.version, wish, out))
             }
             key if *key == control::orders_key() => {
                 decode(document).map(|orders| self.orders.read(document.version, orders))
@@ -332,45 +370,6 @@ impl Machine {
             self.stand_back(now, out);
         }
         self.cadence.control.newer |= is_newer;
-    }
-
-    /// Follows the cluster's settings from now on.
-    fn follow(&mut self, settings: Settings, out: &mut Vec<Effect>) {
-        let name = &settings.strategy.0;
-        if *name != self.roster.settings().strategy.0 {
-            if let Some(strategy) = self.config.strategies.iter().find(|strategy| strategy.name() == name) {
-                self.mirror.board.set_strategy(strategy.clone());
-            } else {
-                let node = self.config.member.node.clone();
-                let event = Event::new(EventKind::SettingsRefused, node, Reason::StrategyUnknown);
-                out.push(Effect::Tell(event.detail(name.clone())));
-            }
-        }
-        self.roster.follow(settings);
-    }
-
-    /// Notices when the store falls silent and when it is back.
-    pub(super) fn note_health(
-        &mut self,
-        now: Time,
-        purpose: &Purpose,
-        outcome: &Result<Reply, Fault>,
-        out: &mut Vec<Effect>,
-    ) {
-        let node = self.config.member.node.clone();
-        if outcome.is_ok() {
-            self.cadence.failing_since = None;
-            if std::mem::take(&mut self.cadence.silent) {
-                out.push(Effect::Tell(Event::new(EventKind::StoreBack, node, Reason::CallsSucceed)));
-            }
-            return;
-        }
-        // A beat that fails while everything else succeeds is no silence; neither is a single call that hangs.
-        let since = *self.cadence.failing_since.get_or_insert(now);
-        if !self.cadence.silent && now.since(since) >= self.config.timing.beat() && *purpose != Purpose::Wish {
-            self.cadence.silent = true;
-            out.push(Effect::Tell(Event::new(EventKind::StoreSilent, node, Reason::CallsFail)));
-        }
     }
 
     /// Its role from here on, told if it is another than before.
@@ -388,6 +387,11 @@ impl Machine {
     }
 }
 
-fn decode<T: serde::de::DeserializeOwned>(document: &Document) -> crate::Result<T> {
+/// What is told at once when it changes: all but what changes all the time. That a lag is known from now on is news.
+fn lasting(news: &News) -> News {
+    News { lag: news.lag.filter(Lag::is_known).map(|_| Lag::NONE), ..news.clone() }
+}
+
+pub(super) fn decode<T: serde::de::DeserializeOwned>(document: &Document) -> crate::Result<T> {
     record::decode("control", document.key.as_str(), &document.value)
 }

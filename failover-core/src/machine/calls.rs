@@ -2,8 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use super::archive;
+use super::claim::Ticket;
 use super::effect::{Call, CallId, Effect};
+use super::steward::Incident;
+use crate::ids::{NodeId, Term};
 use crate::time::Time;
+
+/// What an open call is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Beat,
+    Look,
+    Control,
+    Feed,
+    Report,
+    Forget,
+    Node(Ticket),
+    Active(Ticket),
+    Fence(NodeId, Ticket),
+    Assign,
+    Incident(Incident),
+    Archive(Term, archive::Step),
+    Wish,
+    Orders,
+}
 
 /// The calls that have no outcome yet.
 #[derive(Debug, Clone)]

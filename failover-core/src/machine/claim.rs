@@ -4,8 +4,15 @@
 //! Like the machine it is pure: [`poll`](Claim::poll) says which call to make, [`outcome`](Claim::outcome) takes its answer, [`expire`](Claim::expire) keeps the
 //! deadlines that need neither store nor network.
 
+mod event;
+mod pace;
+mod state;
+
 use std::time::Duration;
 
+pub use self::event::ClaimEvent;
+use self::pace::Doubt;
+use self::state::{Held, Seeking, State};
 use super::effect::Call;
 use super::input::{Fault, Reply};
 use super::jitter::Jitter;
@@ -24,6 +31,7 @@ pub struct Claim {
     name: LeaseName,
     me: Member,
     timing: Timing,
+    doubt: Doubt,
     jitter: Jitter,
     head_start: Duration,
     patience: Option<Duration>,
@@ -35,71 +43,6 @@ pub struct Claim {
     state: State,
 }
 
-#[derive(Debug, Clone)]
-enum State {
-    Idle,
-    Seeking(Seeking),
-    Held(Held),
-    /// No longer renewed; waits for the work under it, or for its end.
-    Ending {
-        lease: Lease,
-        ends_at: Time,
-    },
-    Releasing {
-        lease: Lease,
-        successor: Option<NodeId>,
-        give_up_at: Time,
-        try_at: Time,
-        open: Option<Ticket>,
-    },
-}
-
-#[derive(Debug, Clone)]
-struct Seeking {
-    try_at: Time,
-    /// When the lease is, or was, free to ask for, if that is known: the head start counts from there.
-    free_at: Option<Time>,
-    /// Whether the next call asks for the lease, or only looks how it stands.
-    armed: bool,
-    open: Option<Ticket>,
-}
-
-#[derive(Debug, Clone)]
-struct Held {
-    lease: Lease,
-    stop_at: Time,
-    ends_at: Time,
-    renew_at: Time,
-    open: Option<Ticket>,
-}
-
-/// What became of a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClaimEvent {
-    /// The right begins, or goes on, until `ends_at`; work under it begins to stop at `stop_at`.
-    Held {
-        /// The lease.
-        lease: Lease,
-        /// When work under it has to begin stopping.
-        stop_at: Time,
-        /// When the right ends.
-        ends_at: Time,
-    },
-    /// It was not granted; this is how the lease stands.
-    Refused(LeaseView),
-    /// It could not be renewed in time: stop the work under it now. It is not renewed any more.
-    Ending,
-    /// The right is over.
-    Ended,
-    /// The store says that it is lost. The right is over.
-    Lost,
-    /// It was given back, or has lapsed while that was tried.
-    Released,
-    /// The store told a lower term than it had told before (law 2).
-    Regressed,
-}
-
 impl Claim {
     /// A claim that seeks nothing yet.
     pub fn new(name: LeaseName, me: Member, timing: Timing) -> Self {
@@ -108,6 +51,7 @@ impl Claim {
             name,
             me,
             timing,
+            doubt: Doubt::default(),
             jitter,
             head_start: Duration::ZERO,
             patience: None,
@@ -165,7 +109,7 @@ impl Claim {
     pub fn seek(&mut self, now: Time) {
         if self.is_idle() {
             let armed = self.head_start.is_zero();
-            self.state = State::Seeking(Seeking { try_at: now, free_at: None, armed, open: None });
+            self.state = State::Seeking(Seeking { try_at: now, free_at: None, armed, open: None, hinted: false });
         }
     }
 
@@ -213,6 +157,10 @@ impl Claim {
     pub fn hint(&mut self, now: Time) {
         let spacing = self.timing.beat() / 50;
         if let State::Seeking(seeking) = &mut self.state {
+            if seeking.open.is_some() {
+                seeking.hinted = true;
+                return;
+            }
             let soonest = self.asked_at.map_or(now, |at| now.max(at + spacing));
             if soonest < seeking.try_at {
                 seeking.try_at = soonest;
@@ -225,17 +173,29 @@ impl Claim {
 
     /// The call to make at `now`, if any. Each must be answered with an [`outcome`](Self::outcome).
     pub fn poll(&mut self, now: Time) -> Option<(Ticket, Call)> {
-        let name = self.name.clone();
-        let ttl = self.timing.ttl();
+        let (name, timing, must_cut) = (self.name.clone(), self.timing, self.must_cut());
+        let ttl = timing.ttl();
         let ticket = Ticket(self.ticket);
         let call = match &mut self.state {
             State::Seeking(seeking) if seeking.open.is_none() && now >= seeking.try_at => {
                 seeking.open = Some(ticket);
-                if seeking.armed { Call::Acquire { name, ttl } } else { Call::Current(name) }
+                if seeking.armed {
+                    self.doubt.asked(ticket, timing);
+                    Call::Acquire { name, ttl }
+                } else {
+                    Call::Current(name)
+                }
             }
-            State::Held(held) if held.open.is_none() && now >= held.renew_at && now < held.stop_at => {
+            State::Held(held) if held.open.is_none() && now >= held.renew_at && now < held.stop_at && !must_cut => {
                 held.open = Some(ticket);
-                Call::Renew(held.lease.clone())
+                if held.asked.ttl() == ttl {
+                    self.doubt.asked(ticket, held.asked);
+                    Call::Renew(held.lease.clone())
+                } else {
+                    // A renewal keeps the ttl, and not every store could change it; asking again keeps the term (law 5).
+                    self.doubt.asked(ticket, timing);
+                    Call::Acquire { name, ttl }
+                }
             }
             State::Releasing { lease, successor, open, try_at, .. } if open.is_none() && now >= *try_at => {
                 *open = Some(ticket);
@@ -258,6 +218,7 @@ impl Claim {
         ticket: Ticket,
         outcome: &Result<Reply, Fault>,
     ) -> Option<ClaimEvent> {
+        let asked = self.doubt.answered(ticket, outcome).unwrap_or(self.timing);
         let open = match &self.state {
             State::Seeking(seeking) => seeking.open,
             State::Held(held) => held.open,
@@ -273,9 +234,19 @@ impl Claim {
             State::Releasing { open, .. } => *open = None,
             State::Idle | State::Ending { .. } => {}
         }
+        let event = self.answered(now, sent, asked, outcome);
+        if let State::Seeking(seeking) = &mut self.state
+            && std::mem::take(&mut seeking.hinted)
+        {
+            self.hint(now);
+        }
+        event
+    }
+
+    fn answered(&mut self, now: Time, sent: Time, asked: Timing, outcome: &Result<Reply, Fault>) -> Option<ClaimEvent> {
         match outcome {
-            Ok(Reply::Acquired(Acquired::Granted(lease))) => self.granted(now, sent, lease),
-            Ok(Reply::Acquired(Acquired::Refused(view)) | Reply::View(view)) => self.refused(now, view),
+            Ok(Reply::Acquired(Acquired::Granted(lease))) => self.granted(now, sent, asked, lease),
+            Ok(Reply::Acquired(Acquired::Refused(view)) | Reply::View(view)) => Some(self.refused(now, view)),
             Ok(Reply::Renewed(Renewed::Extended)) => self.extended(now, sent),
             Ok(Reply::Renewed(Renewed::Lost)) => {
                 self.state = State::Idle;
@@ -291,7 +262,8 @@ impl Claim {
                 | Reply::Assigned(_)
                 | Reply::Reported(_)
                 | Reply::Documents(_)
-                | Reply::Written(_),
+                | Reply::Written(_)
+                | Reply::Deleted(_),
             )
             | Err(_) => {
                 self.retry(now);
@@ -301,7 +273,7 @@ impl Claim {
     }
 
     fn retry(&mut self, now: Time) {
-        let again = now + self.jitter.upto(self.timing.beat() / 4);
+        let again = now + self.jitter.upto(self.pulse().beat() / 4);
         match &mut self.state {
             State::Seeking(seeking) => (seeking.try_at, seeking.free_at) = (again, None),
             State::Held(held) => held.renew_at = again,
@@ -310,13 +282,22 @@ impl Claim {
         }
     }
 
-    fn granted(&mut self, now: Time, sent: Time, lease: &Lease) -> Option<ClaimEvent> {
+    fn granted(&mut self, now: Time, sent: Time, asked: Timing, lease: &Lease) -> Option<ClaimEvent> {
         if lease.term < self.known {
             self.state = State::Idle;
             return Some(ClaimEvent::Regressed);
         }
         self.known = lease.term;
-        let (stop_at, ends_at) = self.moments(sent, lease);
+        let (stop_at, ends_at) = self.moments(sent, &asked, lease);
+        if let State::Held(held) = &mut self.state {
+            if held.lease.term != lease.term {
+                // It had lapsed before it was asked for again: whatever ran under the old right stops (law 6).
+                self.give_back(now, lease.clone(), ends_at, None);
+                return Some(ClaimEvent::Lost);
+            }
+            (held.lease, held.asked, held.cut_to) = (lease.clone(), asked, None);
+            return self.extended(now, sent);
+        }
         if lease.term <= self.given_back {
             // The store has not seen the release yet. If it did so later, this right would end without notice.
             self.give_back(now, lease.clone(), ends_at, None);
@@ -327,24 +308,32 @@ impl Claim {
             self.retry(now);
             return None;
         }
-        let renew_at = sent + self.timing.beat();
-        self.state = State::Held(Held { lease: lease.clone(), stop_at, ends_at, renew_at, open: None });
-        Some(ClaimEvent::Held { lease: lease.clone(), stop_at, ends_at })
+        let renew_at = sent + self.pulse().beat();
+        let lease = lease.clone();
+        self.state =
+            State::Held(Held { lease: lease.clone(), asked, cut_to: None, stop_at, ends_at, renew_at, open: None });
+        Some(ClaimEvent::Held { lease, stop_at, ends_at })
     }
 
-    /// Counted from before the call was sent, and never from more than was asked for (law 4).
-    fn moments(&self, sent: Time, lease: &Lease) -> (Time, Time) {
-        let ends_at = self.timing.ends_at(sent, lease.ttl.min(self.timing.ttl()));
-        (ends_at - self.timing.grace(), ends_at)
+    /// Counted from before the call was sent, and never from more than was asked for with any call that may still reach the
+    /// store (law 4).
+    fn moments(&self, sent: Time, asked: &Timing, lease: &Lease) -> (Time, Time) {
+        let timing = self.doubt.shortest(*asked);
+        let ends_at = timing.ends_at(sent, lease.ttl.min(timing.ttl()));
+        (ends_at - timing.grace(), ends_at)
     }
 
-    fn refused(&mut self, now: Time, view: &LeaseView) -> Option<ClaimEvent> {
+    fn refused(&mut self, now: Time, view: &LeaseView) -> ClaimEvent {
         if view.term < self.known {
             self.state = State::Idle;
-            return Some(ClaimEvent::Regressed);
+            return ClaimEvent::Regressed;
         }
         self.known = view.term;
-        let State::Seeking(seeking) = &mut self.state else { return None };
+        let State::Seeking(seeking) = &mut self.state else {
+            // Whoever holds a lease is not refused it.
+            self.state = State::Idle;
+            return ClaimEvent::Lost;
+        };
         seeking.armed = true;
         match &view.tenant {
             // Seen free before, it was free since then: looking again gives nobody a longer head start.
@@ -364,15 +353,16 @@ impl Claim {
                 (seeking.try_at, seeking.free_at) = impatient.map_or((due, Some(free_at)), |at| (at, None));
             }
         }
-        Some(ClaimEvent::Refused(view.clone()))
+        ClaimEvent::Refused(view.clone())
     }
 
     fn extended(&mut self, now: Time, sent: Time) -> Option<ClaimEvent> {
         let State::Held(held) = &self.state else { return None };
         let lease = held.lease.clone();
-        let (stop_at, ends_at) = self.moments(sent, &lease);
+        let (stop_at, ends_at) = self.moments(sent, &held.asked, &lease);
+        let beat = self.pulse().beat();
         let State::Held(held) = &mut self.state else { return None };
-        held.renew_at = (sent + self.timing.beat()).max(now);
+        held.renew_at = (sent + beat).max(now);
         if ends_at <= held.ends_at {
             return None;
         }
@@ -395,6 +385,7 @@ impl Claim {
                 self.state = State::Idle;
                 Some(ClaimEvent::Released)
             }
+            State::Held(held) if held.open.is_none() && self.must_cut() => self.cut(now),
             State::Idle | State::Seeking(_) | State::Held(_) | State::Ending { .. } | State::Releasing { .. } => None,
         }
     }
@@ -404,6 +395,7 @@ impl Claim {
         match &self.state {
             State::Idle => None,
             State::Seeking(seeking) => seeking.open.is_none().then_some(seeking.try_at),
+            State::Held(held) if held.open.is_none() && self.must_cut() => Some(Time::ZERO),
             State::Held(held) if held.open.is_none() => Some(held.stop_at.min(held.renew_at)),
             State::Held(held) => Some(held.stop_at),
             State::Ending { ends_at, .. } => Some(*ends_at),

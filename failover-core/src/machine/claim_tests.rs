@@ -217,3 +217,160 @@ fn a_candidate_that_moves_up_in_line_does_not_wait_out_its_old_place() {
     claim.set_head_start(Duration::ZERO);
     assert_eq!(claim.deadline(), Some(at(3010)));
 }
+
+/// A pace five times the usual one.
+fn fast() -> Timing {
+    Timing::new(Duration::from_millis(200), Duration::from_secs(1)).unwrap()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
+fn granted_for(term: u64, ttl: Duration) -> Result<Reply, Fault> {
+    Ok(Reply::Acquired(Acquired::Granted(Lease { ttl, ..lease(term) })))
+}
+
+fn asks_for(call: &Call) -> Option<Duration> {
+    match call {
+        Call::Acquire { ttl, .. } => Some(*ttl),
+        _ => None,
+    }
+}
+
+fn ends(event: Option<ClaimEvent>) -> Time {
+    match event {
+        Some(ClaimEvent::Held { ends_at, .. }) => ends_at,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_holder_cuts_its_right_a_beat_before_it_asks_for_a_shorter_lease() {
+    let mut claim = held();
+    claim.set_timing(at(1000), fast());
+    assert_eq!((claim.poll(at(1000)), claim.deadline()), (None, Some(Time::ZERO)));
+    assert_eq!(ends(claim.expire(at(1000))), at(1900), "the store may hold it for a second from when it is asked");
+    assert_eq!((claim.expire(at(1000)), claim.poll(at(1199))), (None, None));
+    let (ticket, call) = ask(&mut claim, at(1200));
+    assert_eq!(asks_for(&call), Some(fast().ttl()));
+    assert_eq!(ends(claim.outcome(at(1250), at(1200), ticket, &granted_for(1, fast().ttl()))), at(2100));
+    let (_, call) = ask(&mut claim, at(1400));
+    assert!(matches!(call, Call::Renew(Lease { ttl, .. }) if ttl == fast().ttl()));
+}
+
+#[test]
+fn whoever_waits_for_a_lease_looks_again_within_the_shorter_ttl() {
+    let mut claim = claim();
+    claim.seek(at(0));
+    let (ticket, _) = ask(&mut claim, at(0));
+    let other = Tenant::Held { holder: member("b", 1), remaining: Duration::from_secs(5) };
+    claim.outcome(at(10), at(0), ticket, &refuse(1, other));
+    assert_eq!(claim.deadline(), Some(at(5010)));
+    claim.set_timing(at(100), fast());
+    assert_eq!(claim.deadline(), Some(at(1100)));
+}
+
+#[test]
+fn a_longer_lease_counts_only_from_the_stores_own_grant_of_it() {
+    let slow = Timing::default().at_pace(Duration::from_secs(10), Duration::from_secs(50)).unwrap();
+    let mut claim = held();
+    claim.set_timing(at(1000), slow);
+    let (ticket, call) = ask(&mut claim, at(1000));
+    assert_eq!(asks_for(&call), Some(slow.ttl()));
+    assert_eq!(claim.pulse().call(), Timing::default().call(), "a call of the slow pace would use up the right");
+    assert_eq!(claim.outcome(at(2250), at(1000), ticket, &Err(Fault::Failed)), None);
+    assert!(claim.held(at(4499)).is_some() && claim.held(at(4500)).is_none());
+    let again = claim.deadline().unwrap();
+    let (ticket, _) = ask(&mut claim, again);
+    let event = claim.outcome(again, again, ticket, &granted_for(1, slow.ttl()));
+    assert_eq!(ends(event), again + Duration::from_secs(45));
+}
+
+#[test]
+fn what_may_still_make_the_lease_short_keeps_the_right_short() {
+    let mut claim = held();
+    claim.set_timing(at(1000), fast());
+    claim.expire(at(1000));
+    let (ticket, _) = ask(&mut claim, at(1200));
+    claim.outcome(at(1450), at(1200), ticket, &Err(Fault::Unknown));
+    // The operator thinks better of it, but that call may still reach the store, after any other.
+    claim.set_timing(at(1460), Timing::default());
+    let again = claim.deadline().unwrap();
+    let (ticket, call) = ask(&mut claim, again);
+    assert!(matches!(call, Call::Renew(Lease { ttl, .. }) if ttl == Timing::default().ttl()), "{call:?}");
+    let event = claim.outcome(again, again, ticket, &Ok(Reply::Renewed(Renewed::Extended)));
+    assert_eq!(ends(event), again + Duration::from_millis(900));
+    let next = claim.deadline().unwrap();
+    assert_eq!(next, again + fast().beat(), "so it is renewed as often as that needs");
+}
+
+#[test]
+fn a_renewal_in_doubt_makes_no_later_right_longer_than_it() {
+    let mut claim = Claim::new(LeaseName::active(), member("a", 1), fast());
+    claim.seek(at(0));
+    let (ticket, _) = ask(&mut claim, at(0));
+    claim.outcome(at(10), at(0), ticket, &granted_for(1, fast().ttl()));
+    let (ticket, _) = ask(&mut claim, at(200));
+    claim.outcome(at(450), at(200), ticket, &Err(Fault::Unknown));
+    claim.set_timing(at(460), Timing::default());
+    let again = claim.deadline().unwrap();
+    let (ticket, call) = ask(&mut claim, again);
+    assert_eq!(asks_for(&call), Some(Timing::default().ttl()));
+    let event = claim.outcome(again, again, ticket, &granted_for(1, Timing::default().ttl()));
+    assert_eq!(ends(event), again + Duration::from_millis(900));
+}
+
+#[test]
+fn a_lease_that_lapsed_before_it_was_asked_for_anew_is_lost_and_given_back() {
+    let mut claim = held();
+    claim.set_timing(at(1000), Timing::default().at_pace(Duration::from_secs(2), Duration::from_secs(10)).unwrap());
+    let (ticket, _) = ask(&mut claim, at(1000));
+    assert_eq!(
+        claim.outcome(at(1100), at(1000), ticket, &granted_for(2, Duration::from_secs(10))),
+        Some(ClaimEvent::Lost)
+    );
+    assert_eq!(claim.held(at(1100)), None);
+    assert!(matches!(ask(&mut claim, at(1100)).1, Call::Release { lease, .. } if lease.term == Term(2)));
+}
+
+#[test]
+fn a_lease_that_another_holds_when_it_is_asked_for_anew_is_lost() {
+    let mut claim = held();
+    claim.set_timing(at(1000), Timing::default().at_pace(Duration::from_secs(2), Duration::from_secs(10)).unwrap());
+    let (ticket, _) = ask(&mut claim, at(1000));
+    let other = Tenant::Held { holder: member("b", 1), remaining: Duration::from_secs(5) };
+    assert_eq!(claim.outcome(at(1100), at(1000), ticket, &refuse(2, other)), Some(ClaimEvent::Lost));
+    assert_eq!((claim.held(at(1100)), claim.is_idle()), (None, true));
+}
+
+#[test]
+fn a_hint_that_comes_while_a_call_is_under_way_outlives_its_answer() {
+    let mut claim = claim();
+    claim.seek(at(0));
+    let (ticket, _) = ask(&mut claim, at(0));
+    // The lease is given to this node just after the store has looked.
+    claim.hint(at(5));
+    let before = Tenant::Held { holder: member("b", 1), remaining: Duration::from_secs(5) };
+    claim.outcome(at(10), at(0), ticket, &refuse(1, before));
+    assert_eq!(
+        claim.deadline(),
+        Some(at(20)),
+        "a fiftieth of a beat after the call before, not when the lease would lapse"
+    );
+    let (ticket, _) = ask(&mut claim, at(20));
+    claim.outcome(at(30), at(20), ticket, &grant(2));
+    assert!(claim.held(at(30)).is_some());
+}
+
+#[test]
+fn a_pace_that_comes_and_goes_is_cut_to_each_time_it_comes() {
+    let mut claim = held();
+    claim.set_timing(at(1000), fast());
+    assert_eq!(ends(claim.expire(at(1000))), at(1900));
+    // Taken back before the store was asked, so the lease is renewed as it was granted, and the right is long again.
+    claim.set_timing(at(1100), Timing::default());
+    let (ticket, call) = ask(&mut claim, at(1100));
+    assert!(matches!(call, Call::Renew(_)), "{call:?}");
+    assert_eq!(ends(claim.outcome(at(1110), at(1100), ticket, &Ok(Reply::Renewed(Renewed::Extended)))), at(5600));
+    claim.set_timing(at(1200), fast());
+    assert_eq!((claim.poll(at(1200)), claim.deadline()), (None, Some(Time::ZERO)));
+    assert_eq!(ends(claim.expire(at(1200))), at(2100), "the store may hold it for a second from when it is asked");
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::event::Event;
 use super::reason::Reason;
 use crate::heartbeat::Heartbeat;
-use crate::ids::{Epoch, JobId, LeaseName, Member, NodeId, Revision, StateKey};
+use crate::ids::{ActionName, Epoch, JobId, LeaseName, Member, NodeId, Revision, StateKey};
+use crate::incident::Incident;
 use crate::job::{JobRecord, JobReport, Move};
 use crate::lease::Lease;
 use crate::state::Expect;
@@ -14,6 +15,14 @@ use crate::time::Time;
 /// Ties an [`Effect::Call`] to its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(super) u64);
+
+#[cfg(feature = "testkit")]
+impl CallId {
+    /// Of calls that no machine makes: nobody waits for their outcome.
+    pub(crate) const fn of_a_guard() -> Self {
+        Self(0)
+    }
+}
 
 /// One thing the machine wants done. Effects are done in the order given; only calls run beside what follows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +91,25 @@ pub enum Effect {
         /// Which run of it.
         epoch: Epoch,
     },
+    /// Ask the witnesses whether any of them answers, under a deadline of [`Timing::call`](crate::Timing::call); hand in exactly one
+    /// [`HostInput::Witness`](super::HostInput::Witness). Never wait for it. Comes only if [`Config::witnessed`](super::Config::witnessed), and not again before the answer.
+    AskWitness,
+    /// Run this response action for this incident, under the active lease: it is claimed for this attempt, and is begun only this once.
+    /// Cut it off with the lease's `Cancel`. Answer with [`HostInput::Responded`](super::HostInput::Responded) once nothing of it runs, whatever happens.
+    Respond {
+        /// Which action.
+        action: ActionName,
+        /// Which attempt at it.
+        attempt: u32,
+        /// For what.
+        incident: Box<Incident>,
+    },
+    /// Keep this configuration, as the store has it, on the node's own disk, in the order given. Answer with
+    /// [`HostInput::NotKept`](super::HostInput::NotKept) if that fails. Only of a machine that [`keeps`](super::Config::keeps).
+    Keep {
+        /// Its document.
+        configuration: Vec<u8>,
+    },
     /// Tell whoever listens. In order, each exactly once.
     Tell(Event),
     /// The node is done: nothing runs, nothing is held, and no further input will do anything.
@@ -108,7 +136,7 @@ pub enum Finish {
 #[non_exhaustive]
 pub enum Call {
     /// [`HeartbeatStore::beat`](crate::HeartbeatStore::beat)
-    Beat(Heartbeat),
+    Beat(Box<Heartbeat>),
     /// [`HeartbeatStore::sightings`](crate::HeartbeatStore::sightings)
     Sightings,
     /// [`HeartbeatStore::forget`](crate::HeartbeatStore::forget)
@@ -147,10 +175,12 @@ pub enum Call {
     },
     /// [`JobAssigner::report`](crate::JobAssigner::report)
     Report(Vec<JobReport>),
-    /// [`StateStore::list`](crate::StateStore::list) of all below a key, from its start
+    /// [`StateStore::list`](crate::StateStore::list) of all below a key
     List {
         /// The key.
         prefix: StateKey,
+        /// From behind this one, or from the start.
+        after: Option<StateKey>,
         /// At most so many.
         limit: usize,
     },
@@ -161,6 +191,15 @@ pub enum Call {
         /// What.
         value: Vec<u8>,
         /// Over what.
+        expect: Expect,
+        /// Under which lease.
+        fence: Lease,
+    },
+    /// [`StateStore::delete`](crate::StateStore::delete)
+    Delete {
+        /// Which.
+        key: StateKey,
+        /// Which version of it.
         expect: Expect,
         /// Under which lease.
         fence: Lease,

@@ -8,6 +8,7 @@ use super::input::{Fault, Reply};
 use super::mirror::Mirror;
 use super::peers::Peers;
 use super::reason::Reason;
+use crate::heir::Bequest;
 use crate::ids::{LeaseName, Member, NodeId, Term};
 use crate::lease::{LeaseView, Tenant};
 use crate::time::Time;
@@ -36,6 +37,7 @@ struct Victim {
 struct Death {
     reason: Reason,
     term: Term,
+    found: Time,
     on_record: OnRecord,
     /// Whether to look whose claim is there, because there is one already.
     look: bool,
@@ -48,6 +50,8 @@ pub(super) struct Incident {
     pub(super) reason: Reason,
     /// The highest term of the node's lease when the member was found dead.
     pub(super) term: Term,
+    /// When that was.
+    pub(super) found: Time,
     /// Whether it is claimed already, so that it remains to be seen by whom.
     pub(super) is_claimed: bool,
 }
@@ -58,13 +62,21 @@ pub(super) struct Fencing {
     me: Member,
     timing: Timing,
     victims: BTreeMap<NodeId, Victim>,
+    /// Members whose node is back under a later incarnation, which had to wait for their lease to lapse.
+    replaced: BTreeMap<Member, Death>,
     /// Members that are fenced and on record; their silence needs nothing more.
     settled: BTreeSet<Member>,
 }
 
 impl Fencing {
     pub(super) fn new(me: Member, timing: Timing) -> Self {
-        Self { me, timing, victims: BTreeMap::new(), settled: BTreeSet::new() }
+        Self { me, timing, victims: BTreeMap::new(), replaced: BTreeMap::new(), settled: BTreeSet::new() }
+    }
+
+    /// Is as fast as this from now on.
+    pub(super) fn set_timing(&mut self, now: Time, timing: Timing) {
+        self.timing = timing;
+        self.victims.values_mut().for_each(|victim| victim.claim.set_timing(now, timing));
     }
 
     /// Whether this owner's right has provably ended.
@@ -102,10 +114,12 @@ impl Fencing {
                 needed.insert(peer.member.node.clone());
             }
         }
+        // What is done with makes room first: a later incarnation may have died meanwhile.
+        self.victims.retain(|_, victim| victim.is_wanted());
         for node in &needed {
             self.begin(now, node);
         }
-        self.settled.retain(|member| peers.get(&member.node).is_some_and(|peer| peer.member == *member));
+        self.settled.retain(|member| peers.shows(member));
 
         let covered = mirror.covers(settled_since);
         for (node, victim) in &mut self.victims {
@@ -125,7 +139,34 @@ impl Fencing {
                 victim.claim.release(now, None);
             }
         }
-        self.victims.retain(|_, victim| !victim.claim.is_idle() || !victim.dead.is_empty());
+        self.victims.retain(|_, victim| victim.is_wanted());
+    }
+
+    /// Gives every lease back and seeks none: nothing is taken from anybody now. What was found out is found out again later.
+    pub(super) fn rest(&mut self, now: Time) {
+        for victim in self.victims.values_mut() {
+            victim.claim.release(now, None);
+            victim.asked.clear();
+            victim.dead.clear();
+        }
+        self.victims.retain(|_, victim| !victim.claim.is_idle());
+        self.replaced.clear();
+    }
+
+    /// Finds the incarnations that died and were replaced before anybody missed them: their successors say so. Nothing is taken from
+    /// anyone on their word; it is put on record, unless it `is_known`.
+    pub(super) fn find_replaced(&mut self, now: Time, peers: &Peers, is_known: impl Fn(&Member) -> bool) {
+        for peer in peers.iter().filter(|peer| peer.member.node != self.me.node) {
+            let Some(earlier) = peer.news.replaces else { continue };
+            let member = Member::new(peer.member.node.clone(), earlier);
+            let is_victim = self.victims.get(&member.node).is_some_and(|victim| victim.dead.contains_key(&member));
+            if !is_victim && !self.settled.contains(&member) && !is_known(&member) {
+                let death = || Death::new(now, Reason::Superseded, peer.term);
+                self.replaced.entry(member).or_insert_with(death);
+            }
+        }
+        let told = self.replaced.extract_if(.., |_, death| death.on_record == OnRecord::Claimed);
+        self.settled.extend(told.map(|(member, _)| member));
     }
 
     /// Whether the owner's heartbeats say that it lives. A look from before its job was read cannot know of it yet.
@@ -148,6 +189,11 @@ impl Fencing {
     /// Something may have changed about nodes' leases.
     pub(super) fn hint(&mut self, now: Time) {
         self.victims.values_mut().for_each(|victim| victim.claim.hint(now));
+    }
+
+    /// What it holds of others.
+    pub(super) fn bequests(&self) -> impl Iterator<Item = Bequest> {
+        self.victims.values().filter_map(|victim| victim.claim.bequest())
     }
 
     /// The calls to make at `now`, at most `most`.
@@ -225,11 +271,11 @@ impl Fencing {
     /// A failure to be put on record now, if any.
     pub(super) fn next_record(&mut self, now: Time) -> Option<Incident> {
         let deaths = self.victims.values_mut().flat_map(|victim| victim.dead.iter_mut());
-        for (member, death) in deaths {
+        for (member, death) in deaths.chain(&mut self.replaced) {
             if matches!(death.on_record, OnRecord::Due(at) if now >= at) {
                 death.on_record = OnRecord::Open;
-                let (reason, term, is_claimed) = (death.reason, death.term, death.look);
-                return Some(Incident { member: member.clone(), reason, term, is_claimed });
+                let (reason, term, found, is_claimed) = (death.reason, death.term, death.found, death.look);
+                return Some(Incident { member: member.clone(), reason, term, found, is_claimed });
             }
         }
         None
@@ -250,13 +296,15 @@ impl Fencing {
     }
 
     fn death(&mut self, member: &Member) -> Option<&mut Death> {
-        self.victims.get_mut(&member.node).and_then(|victim| victim.dead.get_mut(member))
+        let victim = self.victims.get_mut(&member.node).and_then(|victim| victim.dead.get_mut(member));
+        victim.or_else(|| self.replaced.get_mut(member))
     }
 
     /// `wait`: every call for a lost node's lease that may be under way is; `recording`: so is one that puts a failure on record.
     pub(super) fn deadline(&self, wait: bool, recording: bool) -> Option<Time> {
         let claims = self.victims.values().filter(|_| !wait).filter_map(|victim| victim.claim.deadline());
-        let deaths = self.victims.values().filter(|_| !recording).flat_map(|victim| victim.dead.values());
+        let deaths = self.victims.values().flat_map(|victim| victim.dead.values()).chain(self.replaced.values());
+        let deaths = deaths.filter(|_| !recording);
         let due = deaths.filter_map(|death| match death.on_record {
             OnRecord::Due(at) => Some(at),
             OnRecord::Open | OnRecord::Claimed => None,
@@ -268,10 +316,20 @@ impl Fencing {
 /// The store's terms fell.
 pub(super) struct Regressed;
 
+impl Death {
+    fn new(found: Time, reason: Reason, term: Term) -> Self {
+        Self { reason, term, found, on_record: OnRecord::Due(found), look: false }
+    }
+}
+
 impl Victim {
+    /// Whether there is something to do about it yet, or something under way.
+    fn is_wanted(&self) -> bool {
+        !self.claim.is_idle() || !self.dead.is_empty()
+    }
+
     fn find_dead(&mut self, now: Time, member: Member, reason: Reason, term: Term) {
-        let death = Death { reason, term, on_record: OnRecord::Due(now), look: false };
-        self.dead.entry(member).or_insert(death);
+        self.dead.entry(member).or_insert_with(|| Death::new(now, reason, term));
     }
 
     /// The node's lease is not this node's any more: what is not settled has to be proven again.

@@ -21,6 +21,8 @@ pub(super) struct View<'a> {
     pub(super) term: Term,
     /// Its own capacity, if it may run jobs now.
     pub(super) own: Option<Capacity>,
+    /// Its own version.
+    pub(super) version: Option<&'a str>,
     pub(super) peers: &'a Peers,
     pub(super) roster: &'a Roster,
     pub(super) fencing: &'a Fencing,
@@ -136,6 +138,7 @@ fn sight<'a>(view: View<'a>, settings: &Settings, peer: &'a super::peers::Peer) 
         news: &peer.news,
         alive: is_me || !(peer.missing || view.peers.is_outdated(node, view.term)),
         fenced: view.fencing.concerns(node),
+        admitted: settings.admits(peer.news.version.as_deref(), || view.version.map(str::to_owned)),
         stable_since: Some(peer.since),
         // As it was when the node came back: that it fell does not fade while it waits.
         falls: view.peers.falls(node, peer.since, settings.damping.within),

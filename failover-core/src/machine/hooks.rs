@@ -16,12 +16,14 @@ pub(super) struct Hooks {
     prepared: Progress,
     promoted: Progress,
     demoting: bool,
+    /// `promote` has ended in vain.
+    refused: bool,
     promote_next: Option<Lease>,
 }
 
 impl Hooks {
     pub(super) fn new() -> Self {
-        Self { prepared: Progress::No, promoted: Progress::No, demoting: false, promote_next: None }
+        Self { prepared: Progress::No, promoted: Progress::No, demoting: false, refused: false, promote_next: None }
     }
 
     pub(super) fn prepare(&mut self, out: &mut Vec<Effect>) {
@@ -69,9 +71,18 @@ impl Hooks {
         }
     }
 
+    /// As [`on_promoted`](Self::on_promoted), but in vain. Whether that is news.
+    pub(super) fn on_refused(&mut self) -> bool {
+        let is_news = self.promoted == Progress::Running;
+        if is_news {
+            (self.promoted, self.refused) = (Progress::Done, true);
+        }
+        is_news
+    }
+
     pub(super) fn on_demoted(&mut self) {
         if self.demoting {
-            self.demoting = false;
+            (self.demoting, self.refused) = (false, false);
             self.promoted = Progress::No;
         }
     }
@@ -81,7 +92,12 @@ impl Hooks {
     }
 
     pub(super) fn is_promoted(&self) -> bool {
-        self.promoted == Progress::Done && !self.demoting
+        self.promoted == Progress::Done && !self.demoting && !self.refused
+    }
+
+    /// Whether the host could not be promoted, and has not been demoted since.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// Whether the host does nothing as active node.

@@ -1,12 +1,15 @@
 //! What the machine is told.
 
 use super::effect::CallId;
+use super::standing::Standing;
 use crate::error::ErrorKind;
+use crate::health::Failure;
 use crate::heartbeat::Sighting;
-use crate::ids::{Epoch, JobId, LeaseName};
+use crate::ids::{ActionName, Epoch, FailureName, JobId, LeaseName, Member};
 use crate::job::{Assigned, Changes, Reported};
 use crate::lease::{Acquired, LeaseView, Renewed};
-use crate::state::{Document, Written};
+use crate::state::{Deleted, Document, Written};
+use crate::time::Time;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub enum Reply {
     Documents(Vec<Document>),
     /// To a put.
     Written(Written),
+    /// To a delete.
+    Deleted(Deleted),
 }
 
 /// Why a call has no answer, as far as a decision depends on it.
@@ -101,6 +106,15 @@ pub enum HostInput {
     Prepared,
     /// The `promote` hook has returned.
     Promoted,
+    /// The node cannot be promoted: a replica could not be completed, or the hook panicked.
+    PromotionRefused {
+        /// Why, in the host's words.
+        why: String,
+    },
+    /// How far behind its replicas are.
+    Replicated(Standing),
+    /// The configuration could not be kept on the node's own disk, for this reason.
+    NotKept(String),
     /// The `demote` hook has returned: nothing runs under the active lease any more.
     Demoted,
     /// The job's run has begun.
@@ -128,6 +142,33 @@ pub enum HostInput {
         /// How.
         end: JobEnd,
     },
+    /// Something is wrong with the node, by its host's word.
+    FailureReported {
+        /// What it is called.
+        name: FailureName,
+        /// What it is and how much it weighs.
+        failure: Failure,
+    },
+    /// That is over.
+    FailureCleared {
+        /// What it is called.
+        name: FailureName,
+    },
+    /// The host fed its watchdog at this moment. It may be told late.
+    Fed(Time),
+    /// The answer to [`Effect::AskWitness`](super::Effect::AskWitness).
+    Witness(Reach),
+    /// A response action is over: nothing of it runs any more.
+    Responded {
+        /// Of which incident: the incarnation that was lost.
+        incident: Member,
+        /// Which action.
+        action: ActionName,
+        /// Which attempt.
+        attempt: u32,
+        /// What it said, or why it failed.
+        outcome: Result<String, String>,
+    },
 }
 
 /// How a job's run ended.
@@ -149,6 +190,15 @@ pub enum Command {
     Leave,
     /// Take no part until further notice, or take part again.
     Maintenance(Switch),
+}
+
+/// Whether anybody beside the store answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// A witness does.
+    Reachable,
+    /// None does, in time.
+    Unreachable,
 }
 
 /// On or off.

@@ -1,5 +1,7 @@
 //! What begins and ends with each stage. The only user of the transition [`table`](super::table).
 
+use std::task::Poll;
+
 use super::claim::ClaimEvent;
 use super::effect::{Call, Effect, Finish};
 use super::event::{Event, EventKind};
@@ -34,6 +36,7 @@ impl Machine {
                     self.runner.begin_term(now);
                 }
                 self.patience_until = None;
+                self.restraint.stopped(now, self.timing.ttl());
                 self.take_role(Role::Inactive, reason, out);
             }
             Stage::Standby => {
@@ -41,13 +44,21 @@ impl Machine {
                 self.take_role(Role::Standby, reason, out);
             }
             Stage::Promoting => {
+                self.wishes.handover = None;
+                if let Some((_, _, until)) = &mut self.wishes.back {
+                    *until = now;
+                }
                 if let Some(lease) = self.active.claim.held(now).cloned() {
-                    let (me, timing) = (self.config.member.clone(), self.config.timing);
-                    self.steward = Some(Steward::new(me, timing, lease.clone(), now));
+                    let (me, timing) = (self.config.member.clone(), self.timing);
+                    let known = self.config.responses.iter().cloned().collect();
+                    self.steward = Some(Steward::new(me, timing, lease.clone(), known, now));
                     self.hooks.promote(lease, out);
                 }
             }
-            Stage::Active => self.take_role(Role::Active, reason, out),
+            Stage::Active => {
+                self.take_role(Role::Active, reason, out);
+                self.note_takeover(now);
+            }
             Stage::Demoting => self.stop_leading(now, trigger, reason, out),
             Stage::Maintenance => self.take_role(Role::Maintenance, reason, out),
             Stage::Isolated | Stage::Condemned => {
@@ -64,7 +75,7 @@ impl Machine {
                 self.successor = self.standby_node();
                 self.stop_leading(now, trigger, reason, out);
                 self.runner.stop_all(now, reason, out);
-                self.patience_until = Some(now + self.config.timing.ttl() * PATIENCE);
+                self.patience_until = Some(now + self.timing.ttl() * PATIENCE);
             }
             Stage::Left => {
                 let event = if trigger == Trigger::Gone { reason } else { Reason::LeftBeforeJoining };
@@ -100,16 +111,28 @@ impl Machine {
 
     /// Ends what this node does as the active one. The lease goes back when the host has stopped too.
     fn stop_leading(&mut self, now: Time, trigger: Trigger, reason: Reason, out: &mut Vec<Effect>) {
-        let planned = matches!(trigger, Trigger::StepDown | Trigger::MaintenanceOn | Trigger::LeaveAsked);
-        if trigger == Trigger::MaintenanceOn {
+        let planned = matches!(
+            trigger,
+            Trigger::StepDown
+                | Trigger::NotNamed
+                | Trigger::VersionDiffers
+                | Trigger::PromotionRefused
+                | Trigger::MaintenanceOn
+                | Trigger::LeaveAsked
+        );
+        if matches!(trigger, Trigger::MaintenanceOn | Trigger::NotNamed | Trigger::HostHung) {
             self.successor = self.standby_node();
+        }
+        if self.role == Role::Standby {
+            // Another may be appointed from now on.
+            self.take_role(Role::Inactive, reason, out);
         }
         self.steward = None;
         self.active.claim.stop_seeking();
         self.active.cancel(reason, out);
         self.hooks.demote(out);
         if planned {
-            self.patience_until = Some(now + self.config.timing.ttl() * PATIENCE);
+            self.patience_until = Some(now + self.timing.ttl() * PATIENCE);
         } else {
             self.active.claim.stop_renewing();
             self.lose_lead(reason, out);
@@ -117,7 +140,7 @@ impl Machine {
     }
 
     /// It is active no more, by no plan of its own.
-    fn lose_lead(&mut self, reason: Reason, out: &mut Vec<Effect>) {
+    pub(super) fn lose_lead(&mut self, reason: Reason, out: &mut Vec<Effect>) {
         if self.role == Role::Active {
             if let Some(term) = self.active.term() {
                 self.tell_lost(self.active.claim.name().as_str(), term, reason, out);
@@ -150,25 +173,29 @@ impl Machine {
         }
     }
 
-    /// Whether another process of this name lives: it has renewed the node's lease while this one looked on. An earlier incarnation
-    /// that died never does.
+    /// Whether another process of this name lives: it holds the node's lease, under the same term, beyond the moment at which that would have ended
+    /// by itself, as it was seen first. An earlier incarnation that died never does, and a store that was restarted meanwhile may let its lease
+    /// begin its ttl again, and last longer by the store's slack.
     fn is_namesake_alive(&mut self, now: Time, sent: Time, view: &LeaseView) -> bool {
         let me = &self.config.member;
         let Tenant::Held { holder, remaining } = &view.tenant else { return false };
         if holder.node != me.node || holder == me {
             return false;
         }
+        self.replaces = Some(holder.incarnation);
         // The lease ends between these two moments; the store looked somewhere between the call and its answer.
         let (earliest, latest) = (sent + *remaining, now + *remaining);
-        let tolerance = self.config.timing.ttl() / 20;
-        let known = self.namesake.filter(|(term, _)| *term == view.term).map(|(_, ends)| ends);
-        self.namesake = Some((view.term, known.map_or(latest, |ends| ends.min(latest))));
-        known.is_some_and(|ends| earliest > ends + tolerance)
+        let known = self.namesake.filter(|(term, _)| *term == view.term);
+        let (_, first) = *self.namesake.insert(known.unwrap_or((view.term, latest)));
+        earliest > first + self.timing.ttl().max(*remaining) + self.config.slack
     }
 
     pub(super) fn on_active_claim(&mut self, now: Time, event: ClaimEvent, out: &mut Vec<Effect>) {
         match event {
             ClaimEvent::Held { lease, stop_at, ends_at } => {
+                if self.stands_off(now, lease.term, out) {
+                    return;
+                }
                 self.active.publish(lease, stop_at, ends_at, out);
                 self.fire(now, Trigger::Elected, out);
             }
@@ -189,6 +216,10 @@ impl Machine {
 
     /// Fires whatever the present state of things calls for, until nothing more does.
     pub(super) fn advance(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if self.stage == Stage::Promoting && self.role == Role::Standby && !self.is_appointed() {
+            // It was granted the lease before it looked again, and another has been appointed meanwhile.
+            self.take_role(Role::Inactive, Reason::Dismissed, out);
+        }
         self.give_back_active(now, out);
         while let Some(trigger) = self.pending() {
             let before = self.stage;
@@ -205,21 +236,50 @@ impl Machine {
 
     /// What the present state of things calls for in this stage.
     fn pending(&self) -> Option<Trigger> {
-        let quiet = self.runner.is_idle() && self.hooks.is_quiet();
+        let quiet = self.runner.is_idle() && self.is_host_quiet();
         match self.stage {
+            Stage::Inactive
+            | Stage::Standby
+            | Stage::Promoting
+            | Stage::Active
+            | Stage::Demoting
+            | Stage::Maintenance
+                if self.contact.is_cut_off() =>
+            {
+                Some(Trigger::CutOff)
+            }
             Stage::Inactive | Stage::Standby if self.wants_maintenance() => Some(Trigger::MaintenanceOn),
-            Stage::Inactive => self.is_appointed().then_some(Trigger::Appointed),
+            Stage::Inactive => (self.is_appointed() && !self.is_held_back()).then_some(Trigger::Appointed),
+            Stage::Standby if self.is_held_back() => Some(Trigger::VersionDiffers),
             Stage::Standby => (!self.is_appointed()).then_some(Trigger::Dismissed),
             Stage::Promoting | Stage::Active if self.wants_maintenance() => Some(Trigger::MaintenanceOn),
+            Stage::Promoting | Stage::Active if self.is_hung() => Some(Trigger::HostHung),
+            Stage::Promoting if self.hooks.is_refused() => Some(Trigger::PromotionRefused),
             Stage::Promoting => {
                 let ready = self.steward.as_ref().is_some_and(|steward| steward.is_ready(&self.mirror));
                 (ready && self.hooks.is_promoted()).then_some(Trigger::Promoted)
             }
-            Stage::Demoting => self.hooks.is_quiet().then_some(Trigger::Demoted),
+            Stage::Demoting => (self.is_host_quiet() && !self.hands_over()).then_some(Trigger::Demoted),
             Stage::Maintenance => (!self.wants_maintenance()).then_some(Trigger::MaintenanceOff),
             Stage::Isolated | Stage::Condemned => quiet.then_some(Trigger::Quiet),
+            Stage::Active if self.leads_unnamed() => Some(Trigger::NotNamed),
             Stage::Joining | Stage::Active | Stage::Leaving | Stage::Left | Stage::Refused => None,
         }
+    }
+
+    /// The host could not be promoted. What began of it is ended as ever; the lease goes back, so that another node can try.
+    pub(super) fn on_refused(&mut self, why: String, out: &mut Vec<Effect>) {
+        if self.hooks.on_refused() {
+            self.restraint.refuse();
+            let node = self.config.member.node.clone();
+            out.push(Effect::Tell(Event::new(EventKind::PromotionRefused, node, Reason::PromotionRefused).detail(why)));
+        }
+    }
+
+    /// Whether the roster has dropped this node and there is one that it names to hand over to. Until there is, it leads on: a cluster
+    /// that nobody leads serves nobody.
+    fn leads_unnamed(&self) -> bool {
+        !self.roster.may_lead(&self.config.member.node) && !self.roster.is_paused() && self.standby_node().is_some()
     }
 
     /// Whether whoever leads by the highest term has appointed this very incarnation.
@@ -230,17 +290,17 @@ impl Machine {
     /// Gives the active lease back once the host does nothing under it any more (law 8).
     fn give_back_active(&mut self, now: Time, out: &mut Vec<Effect>) {
         let leading = matches!(self.stage, Stage::Promoting | Stage::Active | Stage::Inactive | Stage::Standby);
-        if !leading && self.hooks.is_quiet() && self.active.claim.held(now).is_some() {
+        if !leading && self.is_host_quiet() && self.active.claim.held(now).is_some() {
+            let Poll::Ready(successor) = self.heir(now, out) else { return };
             self.take_role(Role::Inactive, Reason::HostDemoted, out);
             self.active.drop_right(Reason::HostDemoted, out);
-            let successor = self.successor.take();
             self.active.claim.release(now, successor);
         }
     }
 
     /// Leaves step by step: work stopped, everything reported, heartbeat removed, lease given back.
     fn leave(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if !self.runner.is_idle() || !self.hooks.is_quiet() || !self.active.claim.is_idle() {
+        if !self.runner.is_idle() || !self.is_host_quiet() || !self.active.claim.is_idle() {
             return;
         }
         if self.node.claim.held(now).is_none() {
@@ -280,6 +340,11 @@ impl Machine {
         }
     }
 
+    /// Whether the host does nothing as active node: neither a hook nor a response action.
+    fn is_host_quiet(&self) -> bool {
+        self.hooks.is_quiet() && self.responding.is_empty()
+    }
+
     /// Whether this node's jobs may begin in this stage.
     pub(super) fn may_run_jobs(&self) -> bool {
         matches!(self.stage, Stage::Inactive | Stage::Standby | Stage::Promoting | Stage::Active | Stage::Demoting)
@@ -287,7 +352,7 @@ impl Machine {
 
     /// Whether the active node may place jobs on itself.
     pub(super) fn may_place_here(&self, now: Time) -> bool {
-        self.may_run_jobs() && !self.wants_maintenance() && self.node.claim.may_begin(now).is_some()
+        self.may_run_jobs() && !self.wants_maintenance() && !self.is_hung() && self.node.claim.may_begin(now).is_some()
     }
 }
 

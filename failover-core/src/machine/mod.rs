@@ -7,130 +7,114 @@
 //! | [`table`] | which stage follows which, and why |
 //! | [`claim`] | one lease: seek, hold, renew, end in time, give back |
 //! | `lifecycle` | what a stage begins and ends: the one user of the table |
-//! | `campaign` | whether and when to ask for the active lease |
+//! | `settings`, `pace`, `version` | what operators set; how fast it is, live; whether its version keeps it back |
+//! | `campaign`, `standoff` | whether and when to ask for the active lease; a fence above its terms |
 //! | `cadence` | when to beat and to read |
 //! | `runner`, `watchdog` | the jobs of this node |
 //! | `steward`, `fencing`, `ground` | the duties of the active node; where jobs go is decided by [`plan`](crate::plan) |
-//! | `wishes`, `orders` | what operators ask for |
-//! | `peers`, `mirror`, `roster` | what is known of the others, the jobs, the order |
+//! | `archive`, `minutes`, `response`, `cases`, `chronicle`, `course` | what the active node writes down, and the response actions |
+//! | `arrears` | what earlier active nodes left unwritten |
+//! | `doubt` | what seems lost while the store is silent |
+//! | `wishes`, `handover`, `orders` | what operators ask for |
+//! | `wellbeing` | what the host says of itself: failures, signs of life |
+//! | `relief` | whether the role goes to a standby in better health |
+//! | `witness` | whether the store is away, or this node is cut off |
+//! | `estate` | what it leaves behind if its process dies now |
+//! | `peers`, `mirror`, `roster`, `fitness` | what is known of the others, the jobs, the order, and who could take over |
 
+mod archive;
+mod arrears;
 mod cadence;
 mod calls;
 mod campaign;
+mod cases;
+mod chronicle;
 pub mod claim;
 #[cfg(test)]
 mod claim_tests;
+mod config;
+mod course;
+mod doubt;
 mod effect;
+mod estate;
 mod event;
 mod fencing;
+mod fitness;
 mod ground;
+mod handover;
 mod hooks;
 mod input;
 mod jitter;
 mod lifecycle;
+mod minutes;
 mod mirror;
 mod orders;
+mod pace;
 mod peers;
 mod reason;
+mod relief;
+mod response;
 mod roster;
 mod runner;
+mod settings;
+mod standing;
+mod standoff;
 mod steer;
 mod steward;
 pub mod table;
 mod tenure;
+mod version;
 mod watchdog;
+mod wellbeing;
 mod wishes;
+mod witness;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
+pub use config::Config;
 pub use effect::{Call, CallId, Effect, Finish};
 pub use event::{Event, EventKind};
-pub use input::{Command, Fault, Hint, HostInput, Input, JobEnd, Reply, Switch};
+pub use input::{Command, Fault, Hint, HostInput, Input, JobEnd, Reach, Reply, Switch};
+pub(crate) use jitter::Jitter;
 pub use reason::Reason;
+pub use settings::Kept;
+pub use standing::Standing;
 pub use table::{Stage, Trigger};
 
 use self::cadence::Cadence;
-use self::calls::Calls;
-use self::claim::Ticket;
+use self::calls::{Calls, Purpose};
+use self::campaign::Restraint;
+use self::doubt::Doubts;
 use self::hooks::Hooks;
-use self::jitter::Jitter;
 use self::mirror::Mirror;
 use self::orders::{Answered, OrderBook};
 use self::peers::Peers;
+use self::relief::Relief;
+use self::response::Running;
 use self::roster::Roster;
 use self::runner::Runner;
+use self::standoff::Standoff;
 use self::steward::Steward;
 use self::tenure::Tenure;
+use self::wellbeing::Wellbeing;
 use self::wishes::Wishes;
-use crate::capacity::Capacity;
-use crate::detect::Detector;
+use self::witness::Contact;
+use crate::control::Pace;
 use crate::heartbeat::Role;
-use crate::ids::{LeaseName, Member, NodeId, Term};
-use crate::plan::{Ordered, Spread, Strategy};
-use crate::time::Time;
+use crate::ids::{Incarnation, LeaseName, Member, NodeId, Term};
+use crate::time::{Stamp, Time};
 use crate::timing::Timing;
-
-/// What a machine is told once, at its start.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Config {
-    /// Who it is.
-    pub member: Member,
-    /// How fast.
-    pub timing: Timing,
-    /// How it suspects.
-    pub detector: Detector,
-    /// How much it can run, unless the cluster's settings say otherwise.
-    pub capacity: Capacity,
-    /// The order of takeover and placement until the cluster's [`Settings`](crate::control::Settings) say otherwise. Nodes it does not name come
-    /// after those it does, by name.
-    pub roster: Vec<NodeId>,
-    /// The strategies of placement it knows beside those that are built in.
-    pub strategies: Vec<Arc<dyn Strategy>>,
-    /// What to tell the others about it.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Config {
-    /// The defaults for this member: capacity 50, no roster, no labels.
-    pub fn new(member: Member, timing: Timing) -> Self {
-        let detector = Detector::Deadline;
-        let strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ordered), Arc::new(Spread)];
-        Self {
-            member,
-            timing,
-            detector,
-            capacity: Capacity::default(),
-            roster: Vec::new(),
-            strategies,
-            labels: BTreeMap::new(),
-        }
-    }
-}
-
-/// What an open call is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Purpose {
-    Beat,
-    Look,
-    Control,
-    Feed,
-    Report,
-    Forget,
-    Node(Ticket),
-    Active(Ticket),
-    Fence(NodeId, Ticket),
-    Assign,
-    Incident(steward::Incident),
-    Wish,
-    Orders,
-}
 
 /// The failover state machine of one node.
 #[derive(Debug, Clone)]
 pub struct Machine {
     config: Config,
+    /// How fast it is now: what it was started with, or the pace of the cluster's settings.
+    timing: Timing,
+    pace: Option<Pace>,
+    /// Whether its version keeps it from being active or standby, as it last told.
+    held_back: bool,
+    settings_read: settings::Read,
     stage: Stage,
     role: Role,
     calls: Calls<Purpose>,
@@ -148,6 +132,16 @@ pub struct Machine {
     steward: Option<Steward>,
     /// The failures this incarnation has told of, under whichever of its terms.
     told: BTreeSet<Member>,
+    wellbeing: Wellbeing,
+    contact: Contact,
+    doubts: Doubts,
+    /// The response actions that the host runs.
+    responding: Running,
+    /// What people's clocks showed, and when.
+    wall: Option<(Time, Stamp)>,
+    /// The earlier incarnation whose lease this one had to wait for.
+    replaces: Option<Incarnation>,
+    relief: Relief,
     wishes: Wishes,
     orders: OrderBook,
     /// To whom the active lease goes when it is given back.
@@ -155,8 +149,12 @@ pub struct Machine {
     /// Until when work that is stopping may keep its leases renewed.
     patience_until: Option<Time>,
     maintenance: Switch,
-    /// Another process that holds this node's name: under which term, and when its lease would end.
+    /// Another process that holds this node's name: under which term, and when its lease would end as it was seen first.
     namesake: Option<(Term, Time)>,
+    /// How far behind its replicas are, if it has any.
+    standing: Option<Standing>,
+    restraint: Restraint,
+    standoff: Standoff,
     /// Whether its heartbeat was removed, and when to try again if that failed.
     forgotten: bool,
     forget_at: Option<Time>,
@@ -170,6 +168,10 @@ impl Machine {
         // Whether a lease of this name is renewed by another process shows at the next beat, not only when it should lapse.
         node.claim.set_patience(Some(timing.beat()));
         Self {
+            timing,
+            pace: None,
+            held_back: false,
+            settings_read: settings::Read::default(),
             stage: Stage::Joining,
             role: Role::Inactive,
             calls: Calls::new(),
@@ -184,12 +186,22 @@ impl Machine {
             hooks: Hooks::new(),
             steward: None,
             told: BTreeSet::new(),
-            wishes: Wishes::new(),
+            wellbeing: Wellbeing::new(config.watchdog),
+            contact: Contact::new(config.witnessed),
+            doubts: Doubts::default(),
+            responding: Running::new(),
+            wall: None,
+            replaces: None,
+            relief: Relief::default(),
+            wishes: Wishes::default(),
             orders: OrderBook::default(),
             successor: None,
             patience_until: None,
             maintenance: Switch::Off,
             namesake: None,
+            standing: config.replicates.then(Standing::default),
+            restraint: Restraint::default(),
+            standoff: Standoff::default(),
             forgotten: false,
             forget_at: None,
             config,
@@ -205,6 +217,7 @@ impl Machine {
         }
         // The clock comes first: nothing that arrives late may use a right that has ended meanwhile.
         self.expire(now, effects);
+        self.begin_with_kept(now, effects);
         match input {
             Input::Wake => {}
             Input::Outcome { id, outcome } => self.on_outcome(now, id, outcome, effects),
@@ -213,6 +226,9 @@ impl Machine {
             Input::Command(Command::Leave) => self.fire(now, Trigger::LeaveAsked, effects),
             Input::Command(Command::Maintenance(switch)) => self.maintenance = switch,
         }
+        self.note_relief(now);
+        self.watch_host(now, effects);
+        self.judge_silence(now, effects);
         self.advance(now, effects);
         if !self.stage.is_final() {
             self.act(now, effects);
@@ -228,7 +244,14 @@ impl Machine {
         let recording = self.calls.is_open(|purpose| matches!(purpose, Purpose::Incident(_)));
         let steward =
             self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait, recording, self.roster.settings()));
+        let archive = self.steward.as_ref().filter(|_| self.stage == Stage::Active).and_then(|s| s.archive.deadline());
         let reports = if self.calls.is_open(|p| *p == Purpose::Report) { None } else { self.runner.deadline() };
+        let wishes = match self.stage {
+            Stage::Active => self.wishes.deadline(),
+            Stage::Inactive | Stage::Standby => self.wishes.retry_at(&self.config.member.node),
+            Stage::Joining | Stage::Promoting | Stage::Demoting | Stage::Maintenance | Stage::Isolated => None,
+            Stage::Leaving | Stage::Condemned | Stage::Left | Stage::Refused => None,
+        };
         let due = [
             self.node.claim.deadline(),
             self.active.claim.deadline(),
@@ -236,8 +259,15 @@ impl Machine {
             reports,
             self.runner.watch_deadline(),
             steward,
+            archive,
+            self.doubt_deadline(),
             self.patience_until,
-            self.wishes.deadline().filter(|_| self.stage == Stage::Active),
+            self.wellbeing.deadline(),
+            self.contact_deadline(),
+            self.relief.deadline().filter(|_| self.stage == Stage::Active),
+            self.restraint.deadline(),
+            self.standoff.until(),
+            wishes,
             self.orders.deadline().filter(|_| self.stage == Stage::Active),
             self.forget_at.filter(|_| self.stage == Stage::Leaving && self.may_forget()),
         ];
@@ -275,6 +305,8 @@ impl Machine {
             self.fire(now, Trigger::JobStuck, out);
             self.node.claim.stop_renewing();
         }
+        self.restraint.expire(now);
+        self.standoff.expire(now);
         if self.patience_until.is_some_and(|until| now >= until) {
             self.patience_until = None;
             self.node.claim.stop_renewing();
@@ -284,12 +316,13 @@ impl Machine {
 
     fn on_outcome(&mut self, now: Time, id: CallId, outcome: Result<Reply, Fault>, out: &mut Vec<Effect>) {
         let Some((purpose, sent)) = self.calls.finish(id) else { return };
-        self.note_health(now, &purpose, &outcome, out);
+        self.note_contact(now, &outcome, out);
+        self.note_fence(&purpose, &outcome);
         if outcome == Err(Fault::StoreChanged) {
             self.fire(now, Trigger::StoreChanged, out);
             return;
         }
-        let retry_at = now + self.jitter.upto(self.config.timing.beat() / 4);
+        let retry_at = now + self.jitter.upto(self.timing.beat() / 4);
         match purpose {
             Purpose::Beat | Purpose::Look | Purpose::Control | Purpose::Feed => {
                 self.on_read(now, sent, &purpose, outcome, retry_at, out);
@@ -326,10 +359,11 @@ impl Machine {
                     self.fire(now, Trigger::FencedOff, out);
                 }
             }
+            Purpose::Archive(term, step) => self.on_archive(now, (term, step), &outcome, retry_at, out),
             Purpose::Wish => self.on_wish_written(now, &outcome, retry_at, out),
             Purpose::Orders => match self.orders.on_answered(&outcome, retry_at) {
                 Answered::Written(over) => self.tell_orders(over, out),
-                Answered::ReadAgain => self.cadence.control.hint(now, self.config.timing.beat()),
+                Answered::ReadAgain => self.cadence.control.hint(now, self.timing.beat()),
                 Answered::FencedOff => self.fire(now, Trigger::FencedOff, out),
             },
         }
@@ -337,9 +371,9 @@ impl Machine {
 
     fn on_hint(&mut self, now: Time, hint: &Hint) {
         match hint {
-            Hint::Heartbeats => self.cadence.look.hint(now, self.config.timing.beat()),
-            Hint::Jobs => self.cadence.feed.hint(now, self.config.timing.beat()),
-            Hint::Control => self.cadence.control.hint(now, self.config.timing.beat()),
+            Hint::Heartbeats => self.cadence.look.hint(now, self.timing.beat()),
+            Hint::Jobs => self.cadence.feed.hint(now, self.timing.beat()),
+            Hint::Control => self.cadence.control.hint(now, self.timing.beat()),
             Hint::Lease(name) if name == self.active.claim.name() => self.active.claim.hint(now),
             Hint::Lease(name) if name == self.node.claim.name() => self.node.claim.hint(now),
             Hint::Lease(_) => {
@@ -347,17 +381,6 @@ impl Machine {
                     steward.fencing.hint(now);
                 }
             }
-        }
-    }
-
-    fn on_host(&mut self, now: Time, host: HostInput, out: &mut Vec<Effect>) {
-        match host {
-            HostInput::Prepared => self.hooks.on_prepared(out),
-            HostInput::Promoted => self.hooks.on_promoted(),
-            HostInput::Demoted => self.hooks.on_demoted(),
-            HostInput::JobRunning { job, epoch } => self.runner.on_running(now, job, epoch, out),
-            HostInput::JobProgress { job, epoch, text } => self.runner.on_progress(now, job, epoch, text),
-            HostInput::JobEnded { job, epoch, end } => self.runner.on_ended(job, epoch, end, out),
         }
     }
 
@@ -373,7 +396,9 @@ impl Machine {
         if let Some((ticket, call)) = self.node.claim.poll(now) {
             self.call(now, Purpose::Node(ticket), call, out);
         }
-        self.campaign(now);
+        self.follow_wish(now, out);
+        self.review_version(out);
+        self.campaign(now, out);
         if let Some((ticket, call)) = self.active.claim.poll(now) {
             self.call(now, Purpose::Active(ticket), call, out);
         }
@@ -385,6 +410,8 @@ impl Machine {
             self.call(now, Purpose::Report, call, out);
         }
         self.steer(now, out);
+        self.doubt(now, out);
+        self.relieve(now, out);
         self.read(now, out);
     }
 }

@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::chronicle::Chronicle;
 use super::effect::Call;
 use super::input::{Fault, Reply};
 use super::mirror::Mirror;
 use super::reason::Reason;
+use super::response::{Responses, Running};
 use crate::control::{self, Errand, Order, OrderPhase, Orders};
 use crate::ids::{JobId, NodeId, Version};
 use crate::job::{FailoverPolicy, Phase};
-use crate::lease::Lease;
 use crate::record;
 use crate::state::{Expect, Written};
 use crate::time::Time;
@@ -24,7 +25,7 @@ pub(super) struct OrderBook {
     writing: Option<Orders>,
     retry_at: Option<Time>,
     /// On which state of the orders, the jobs and the nodes there was nothing to answer.
-    settled: Option<(Version, u64, u64)>,
+    settled: Option<(Version, u64, u64, u64)>,
 }
 
 /// How the answer to orders was taken.
@@ -53,14 +54,24 @@ impl OrderBook {
         self.retry_at = self.retry_at.filter(|at| now < *at);
     }
 
+    /// All of them, and their document's version.
+    pub(super) fn known(&self) -> Option<(Version, &Orders)> {
+        self.known.as_ref().map(|(version, orders)| (*version, orders))
+    }
+
+    /// Those that are not over.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&String, &Order)> {
+        self.known.iter().flat_map(|(_, orders)| orders.open())
+    }
+
     /// What the planner has to know: where jobs are to go, and where they are to return to.
     pub(super) fn wishes(&self) -> (BTreeMap<JobId, NodeId>, BTreeSet<NodeId>) {
         let (mut wanted, mut returning) = (BTreeMap::new(), BTreeSet::new());
-        let open = self.known.iter().flat_map(|(_, orders)| orders.open());
-        for (_, order) in open.filter(|(_, order)| order.phase == OrderPhase::Started) {
+        for (_, order) in self.open().filter(|(_, order)| order.phase == OrderPhase::Started) {
             match &order.what {
                 Errand::Move { job, to } => drop(wanted.insert(job.clone(), to.clone())),
                 Errand::Failback { node } => drop(returning.insert(node.clone())),
+                Errand::Ack { .. } | Errand::Retry { .. } => {}
             }
         }
         (wanted, returning)
@@ -68,22 +79,33 @@ impl OrderBook {
 
     /// The call that answers orders, if there is something to say: which begin, which are done, which will not happen. `ground` is
     /// another number whenever the nodes have changed.
-    pub(super) fn answer(&mut self, mirror: &Mirror, ground: u64, lease: &Lease) -> Option<Call> {
+    pub(super) fn answer(
+        &mut self,
+        mirror: &Mirror,
+        ground: u64,
+        (responses, running): (&Responses, &Running),
+        chronicle: &mut Chronicle,
+    ) -> Option<Call> {
         if self.writing.is_some() || self.retry_at.is_some() {
             return None;
         }
         let (version, orders) = self.known.as_ref()?;
-        let state = Some((*version, mirror.version(), ground));
+        let state = Some((*version, mirror.version(), ground, responses.version()));
         if self.settled == state {
             return None;
         }
         let mut next = orders.clone();
-        for order in next.orders.values_mut().filter(|order| !order.phase.is_over()) {
-            let (phase, reason) = match &order.what {
-                Errand::Move { job, to } => move_phase(order.phase, mirror, job, to),
-                Errand::Failback { node } => failback_phase(mirror, node),
-            };
-            (order.phase, order.reason) = (phase, reason);
+        // Withdrawn ones have no place in the history either.
+        for (name, order) in next.orders.iter_mut().filter(|(_, order)| order.entry.is_none()) {
+            if !order.phase.is_over() {
+                let (phase, reason) = match &order.what {
+                    Errand::Move { job, to } => move_phase(order.phase, mirror, job, to),
+                    Errand::Failback { node } => failback_phase(mirror, node),
+                    Errand::Ack { .. } | Errand::Retry { .. } => responses.answer(name, order, running),
+                };
+                (order.phase, order.reason) = (phase, reason);
+            }
+            order.entry = order.phase.is_over().then(|| chronicle.reserve());
         }
         if next == *orders {
             self.settled = state;
@@ -92,7 +114,7 @@ impl OrderBook {
         let value = record::encode("control", &next).ok()?.into_bytes();
         let expect = Expect::Version(*version);
         self.writing = Some(next);
-        Some(Call::Put { key: control::orders_key(), value, expect, fence: lease.clone() })
+        Some(Call::Put { key: control::orders_key(), value, expect, fence: chronicle.lease().clone() })
     }
 
     /// Takes in whether that was written.

@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::pace::Overdue;
 use crate::detect::{Detector, Rhythm};
 use crate::heartbeat::{Lead, News, Role, Sighting};
 use crate::ids::{Member, NodeId, Term};
 use crate::time::Time;
-use crate::timing::Timing;
 
 /// One node, as last seen.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) member: Member,
     pub(super) news: News,
+    /// The term of its own lease.
+    pub(super) term: Term,
     /// When the store received its last heartbeat, on the local clock. Estimated late rather than early.
-    beaten_at: Time,
+    pub(super) beaten_at: Time,
     pub(super) missing: bool,
+    /// The node's term and the count of its last heartbeat.
+    beat: (Term, u64),
     /// Since when this node has seen it there without a break.
     pub(super) since: Time,
     rhythm: Rhythm,
@@ -25,7 +29,12 @@ pub(super) struct Peer {
 impl Peer {
     /// Whether it may be given something.
     pub(super) fn is_fit(&self) -> bool {
-        !self.missing && !self.news.leaving && self.news.role != Role::Maintenance
+        !self.missing && !self.news.leaving && !self.news.health.hung && self.news.role != Role::Maintenance
+    }
+
+    /// What weighs on it, by its own host's word.
+    pub(super) fn weight(&self) -> u32 {
+        self.news.health.weight()
     }
 }
 
@@ -60,6 +69,12 @@ impl Peers {
         self.seen.get(node)
     }
 
+    /// Whether a heartbeat still tells of this member: it is its node's latest, or was replaced by that.
+    pub(super) fn shows(&self, member: &Member) -> bool {
+        let peer = self.seen.get(&member.node);
+        peer.is_some_and(|peer| peer.member == *member || peer.news.replaces == Some(member.incarnation))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
         self.seen.values()
     }
@@ -72,6 +87,12 @@ impl Peers {
     /// Who led last, by the highest term, and what it told.
     pub(super) fn lead(&self) -> Option<(&Member, &Lead)> {
         self.lead.as_ref().map(|(member, lead)| (member, lead))
+    }
+
+    /// The node that leads now: it still says so, and its heartbeats go on.
+    pub(super) fn leading(&self) -> Option<&Peer> {
+        let (member, _) = self.lead()?;
+        self.get(&member.node).filter(|peer| peer.member == *member && !peer.missing && peer.news.lead.is_some())
     }
 
     /// Another number whenever something changed that a decision about places depends on.
@@ -93,7 +114,7 @@ impl Peers {
     }
 
     /// Takes in a look. Missing is who was overdue when the store was asked: a silent store makes nobody missing.
-    pub(super) fn look(&mut self, now: Time, sent: Time, sightings: Vec<Sighting>, timing: &Timing) -> Vec<Sign> {
+    pub(super) fn look(&mut self, now: Time, sent: Time, sightings: Vec<Sighting>, overdue: &Overdue) -> Vec<Sign> {
         self.looked = Some(sent);
         let mut signs = Vec::new();
         let mut old = std::mem::take(&mut self.seen);
@@ -101,7 +122,10 @@ impl Peers {
             let before = old.remove(&heartbeat.member.node);
             let same = before.as_ref().is_some_and(|peer| peer.member == heartbeat.member);
             let was_missing = before.as_ref().is_some_and(|peer| peer.missing);
-            let missing = age >= timing.missing();
+            let beat = (heartbeat.term, heartbeat.seq);
+            // Who is missing is back with its next heartbeat, not because it may be silent for longer by now.
+            let silent = was_missing && before.as_ref().is_some_and(|peer| peer.beat == beat);
+            let missing = silent || heartbeat.news.died || age >= overdue.after(&heartbeat.news);
             // It is new here, or it has just died: missing, or replaced by a later incarnation before that was noticed.
             if before.is_some() && !was_missing && (missing || !same) {
                 self.fell(now, &heartbeat.member.node);
@@ -113,8 +137,8 @@ impl Peers {
                 let lead = |news: &News| news.lead.as_ref().map(|lead| lead.term);
                 same && was_missing == missing
                     && (then.role == Role::Maintenance) == (new.role == Role::Maintenance)
-                    && (then.leaving, then.capacity, &then.labels, lead(then))
-                        == (new.leaving, new.capacity, &new.labels, lead(new))
+                    && (then.leaving, then.health.hung, then.capacity, &then.labels, &then.version, lead(then))
+                        == (new.leaving, new.health.hung, new.capacity, &new.labels, &new.version, lead(new))
             });
             self.version += u64::from(!alike);
             let mut rhythm = before.filter(|_| same).map(|peer| peer.rhythm).unwrap_or_default();
@@ -131,7 +155,8 @@ impl Peers {
             }
             let node = heartbeat.member.node.clone();
             let beaten_at = now - age;
-            let peer = Peer { member: heartbeat.member, news: heartbeat.news, beaten_at, missing, since, rhythm };
+            let (member, news, term) = (heartbeat.member, heartbeat.news, heartbeat.term);
+            let peer = Peer { member, news, term, beaten_at, missing, beat, since, rhythm };
             self.seen.insert(node, peer);
         }
         // Forgotten since the last look: they have left.
@@ -146,8 +171,8 @@ impl Peers {
     }
 
     /// When the next node that is not missing would become so if it were silent from now on.
-    pub(super) fn next_overdue(&self, timing: &Timing) -> Option<Time> {
-        self.seen.values().filter(|peer| !peer.missing).map(|peer| peer.beaten_at + timing.missing()).min()
+    pub(super) fn next_overdue(&self, overdue: &Overdue) -> Option<Time> {
+        self.seen.values().filter(|peer| !peer.missing).map(|peer| peer.beaten_at + overdue.after(&peer.news)).min()
     }
 
     /// Whether the node's silence is suspicious. Advice only.

@@ -46,12 +46,19 @@ pub(super) struct Runner {
     report_at: Time,
     /// Since when this node holds its lease, and whether the jobs were read since.
     granted_at: Time,
+    /// Whether silent runs are let be.
+    resting: bool,
     synced: bool,
     /// What the last look at the jobs was made on, if it left nothing to do.
     looked_at: Option<(u64, bool)>,
 }
 
 impl Runner {
+    /// How long a run that promised nothing may take to stop, for those that begin from now on.
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     pub(super) fn new(me: Member, patience: Duration) -> Self {
         Self {
             me,
@@ -62,6 +69,7 @@ impl Runner {
             sending: Vec::new(),
             report_at: Time::ZERO,
             granted_at: Time::ZERO,
+            resting: false,
             synced: false,
             looked_at: None,
         }
@@ -116,7 +124,8 @@ impl Runner {
         for record in mirror.own() {
             if self.is_to_begin(record) {
                 self.unreported.remove(record.spec.id());
-                let dog = Watchdog::new(now, record.spec.policy().progress, self.patience);
+                let mut dog = Watchdog::new(now, record.spec.policy().progress, self.patience);
+                dog.rest(now, self.resting);
                 let run = Run { epoch: record.epoch, weight: record.spec.weight(), stopping: None, began: false, dog };
                 self.runs.insert(record.spec.id().clone(), run);
                 out.push(Effect::Start { job: Box::new(record.clone()) });
@@ -147,6 +156,12 @@ impl Runner {
             }
         }
         gave_up
+    }
+
+    /// Lets silent runs be from now on, or no more.
+    pub(super) fn rest(&mut self, now: Time, resting: bool) {
+        self.resting = resting;
+        self.runs.values_mut().for_each(|run| run.dog.rest(now, resting));
     }
 
     fn is_to_begin(&self, record: &JobRecord) -> bool {

@@ -3,10 +3,10 @@
 use super::effect::Effect;
 use super::event::{Event, EventKind};
 use super::reason::Reason;
-use super::steward::Sight;
+use super::steward::{Recording, Sight};
 use super::table::Stage;
 use super::{Machine, Purpose};
-use crate::control::{Errand, Order, OrderPhase};
+use crate::control::{Order, OrderPhase};
 use crate::time::Time;
 
 /// How many lost nodes' leases are asked for at the same time: the loss of a hundred nodes is no herd of calls (law 17).
@@ -22,10 +22,7 @@ impl Machine {
         for order in over {
             let kind = if order.phase == OrderPhase::Done { EventKind::OrderDone } else { EventKind::OrderRefused };
             let event = Event::new(kind, self.config.member.node.clone(), Reason::OperatorAsked);
-            let what = match &order.what {
-                Errand::Move { job, to } => format!("move {job} to {to}"),
-                Errand::Failback { node } => format!("failback {node}"),
-            };
+            let what = order.what.to_string();
             let detail = order.reason.map_or(what.clone(), |reason| format!("{what}: {reason}"));
             out.push(Effect::Tell(event.detail(detail)));
         }
@@ -36,13 +33,16 @@ impl Machine {
         self.grant_wish(now, out);
         let own_capacity = self.may_place_here(now).then_some(self.config.capacity);
         let fences_open = self.fences_open();
+        let version = self.config.version.clone();
+        let at = self.stamp(now);
         let Some(steward) = &mut self.steward else { return };
         let mut calls = Vec::new();
         if let Some(call) = steward.install(now) {
             calls.push((Purpose::Assign, call));
         }
         if self.stage == Stage::Active {
-            let sight = Sight { now, peers: &self.peers, roster: &self.roster, own_capacity };
+            let sight =
+                Sight { now, peers: &self.peers, roster: &self.roster, own_capacity, version: version.as_deref() };
             if let Some(call) = steward.decide(&sight, &mut self.mirror, &self.orders) {
                 calls.push((Purpose::Assign, call));
             }
@@ -52,20 +52,25 @@ impl Machine {
                 calls.push((Purpose::Fence(node, ticket), call));
             }
             if !self.calls.is_open(|p| matches!(p, Purpose::Incident(_)))
-                && let Some((incident, call)) = steward.next_incident(now)
+                && let Some((incident, call)) =
+                    steward.next_incident(&sight, &Recording { at, doubts: &self.doubts, due: &self.config.responses })
             {
                 calls.push((Purpose::Incident(incident), call));
             }
             self.orders.expire(now);
             // Only of what was read after the fence: an earlier copy of the jobs may not know what an order has done already.
-            if steward.is_ready(&self.mirror)
-                && let Some(call) = self.orders.answer(&self.mirror, steward.ground_version(), steward.lease())
+            let (is_ready, ground) = (steward.is_ready(&self.mirror), steward.ground_version());
+            let (responses, chronicle) = steward.archive.books();
+            if is_ready
+                && let Some(call) = self.orders.answer(&self.mirror, ground, (responses, &self.responding), chronicle)
             {
                 calls.push((Purpose::Orders, call));
             }
         }
+        self.yield_to_version(now, out);
         for (purpose, call) in calls {
             self.call(now, purpose, call, out);
         }
+        self.keep_archive(now, out);
     }
 }

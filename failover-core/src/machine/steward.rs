@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
+use super::archive::Archive;
+use super::doubt::Doubts;
 use super::effect::{Call, Effect};
 use super::event::{Event, EventKind};
 use super::fencing::Fencing;
@@ -17,13 +17,15 @@ use super::reason::Reason;
 use super::roster::Roster;
 use crate::capacity::Capacity;
 use crate::control::Settings;
-use crate::ids::{Incarnation, Member, NodeId, StateKey, Term};
+use crate::heartbeat::Role;
+use crate::ids::{ActionName, Member, NodeId};
+use crate::incident::{Claim, claim_key, incidents};
 use crate::job::{Assigned, MAX_BATCH, Step};
 use crate::lease::Lease;
-use crate::plan::Decision;
+use crate::plan::{Board, Decision, Plan};
 use crate::record;
 use crate::state::{Expect, Written};
-use crate::time::Time;
+use crate::time::{Stamp, Time};
 use crate::timing::Timing;
 
 /// Whether this node's term is known to the job store yet (law 12).
@@ -41,6 +43,8 @@ pub(super) struct Sight<'a> {
     pub(super) roster: &'a Roster,
     /// Its own capacity, if it may run jobs.
     pub(super) own_capacity: Option<Capacity>,
+    /// Its own version.
+    pub(super) version: Option<&'a str>,
 }
 
 /// The duties of the active node, from the moment it holds the lease.
@@ -57,17 +61,25 @@ pub(super) struct Steward {
     read_since: Time,
     pub(super) fencing: Fencing,
     ground: Ground,
+    /// What it writes down.
+    pub(super) archive: Archive,
+    /// The failure that is being claimed.
+    claiming: Option<Claim>,
     /// What the assign that is under way is about.
     deciding: Vec<Decision>,
     standby: Option<Member>,
     vacate: Option<NodeId>,
     wake_at: Option<Time>,
+    /// Whether jobs were on their way at this version of the jobs; looked at only while the cluster is paused.
+    moves: Option<(u64, bool)>,
 }
 
 impl Steward {
-    pub(super) fn new(me: Member, timing: Timing, lease: Lease, now: Time) -> Self {
+    pub(super) fn new(me: Member, timing: Timing, lease: Lease, known: BTreeSet<ActionName>, now: Time) -> Self {
         Self {
             fencing: Fencing::new(me.clone(), timing),
+            archive: Archive::new(&me, &lease, &timing, known, now),
+            claiming: None,
             me,
             timing,
             lease,
@@ -80,7 +92,14 @@ impl Steward {
             standby: None,
             vacate: None,
             wake_at: None,
+            moves: None,
         }
+    }
+
+    /// Is as fast as this from now on.
+    pub(super) fn set_timing(&mut self, now: Time, timing: Timing) {
+        self.timing = timing;
+        self.fencing.set_timing(now, timing);
     }
 
     pub(super) fn lease(&self) -> &Lease {
@@ -124,22 +143,32 @@ impl Steward {
 
     /// The decisions that are due, once it [`is_ready`](Self::is_ready).
     pub(super) fn decide(&mut self, sight: &Sight<'_>, mirror: &mut Mirror, orders: &OrderBook) -> Option<Call> {
-        self.fencing.review(sight.now, mirror, sight.peers, self.read_since, self.lease.term);
+        let paused = sight.roster.is_paused();
+        if paused {
+            self.fencing.rest(sight.now);
+        } else {
+            self.fencing.review(sight.now, mirror, sight.peers, self.read_since, self.lease.term);
+            self.fencing.find_replaced(sight.now, sight.peers, |member| self.archive.knows(member));
+        }
         self.look_around(sight, mirror);
         self.wake_at = None;
         let may_retry = self.may_retry(sight.now);
         if self.assigning || !mirror.covers(self.read_since) || !may_retry {
             return None;
         }
-        let board = &mut mirror.board;
         let (wanted, returning) = orders.wishes();
+        let is_ordered = !(wanted.is_empty() && returning.is_empty()) || self.vacate.is_some();
+        if paused && !is_ordered && !sight.roster.moves_jobs() && !self.sees_moves(mirror) {
+            return None;
+        }
+        let board = &mut mirror.board;
         board.set_wanted(wanted);
         board.set_returning(returning);
-        let mut plan = board.decide(sight.now, MAX_BATCH);
+        let mut plan = decide(board, sight.now, paused);
         if plan.decisions.is_empty() && self.vacate.take().is_some() {
             // Everything that could follow the switchover has: the node it came from is a place like any other again.
             self.look_around(sight, mirror);
-            plan = mirror.board.decide(sight.now, MAX_BATCH);
+            plan = decide(&mut mirror.board, sight.now, paused);
         }
         self.wake_at = plan.wake_at;
         if plan.decisions.is_empty() {
@@ -151,6 +180,15 @@ impl Steward {
         Some(Call::Assign { fence: self.lease.clone(), moves })
     }
 
+    /// Whether a move has begun that is to come to its end.
+    fn sees_moves(&mut self, mirror: &Mirror) -> bool {
+        let version = mirror.version();
+        if self.moves.is_none_or(|(of, _)| of != version) {
+            self.moves = Some((version, mirror.board.has_moves()));
+        }
+        self.moves.is_some_and(|(_, some)| some)
+    }
+
     /// Brings what the planner knows of the nodes up to date.
     fn look_around(&mut self, sight: &Sight<'_>, mirror: &mut Mirror) {
         let dead = mirror.board.owners().map(|(owner, _)| owner).filter(|owner| self.fencing.is_dead(owner));
@@ -160,6 +198,7 @@ impl Steward {
             me: &self.me,
             term: self.lease.term,
             own: sight.own_capacity,
+            version: sight.version,
             peers: sight.peers,
             roster: sight.roster,
             fencing: &self.fencing,
@@ -172,7 +211,7 @@ impl Steward {
 
     /// The others that could be given something, in order.
     fn fit(&self, sight: &Sight<'_>) -> Vec<Member> {
-        let mut fit = sight.roster.fit(sight.peers, &self.me.node, self.standby.as_ref());
+        let mut fit = sight.roster.fit(sight.peers, &self.me.node, self.standby.as_ref(), sight.version);
         fit.retain(|member| {
             !self.fencing.concerns(&member.node) && !sight.peers.is_outdated(&member.node, self.lease.term)
         });
@@ -194,6 +233,7 @@ impl Steward {
         match outcome {
             Ok(Reply::Assigned(Assigned::Applied(_))) => {
                 (self.fence, self.retry_at) = (Fence::Installed, None);
+                self.archive.courses.moved(now, &decided);
                 out.extend(decided.into_iter().filter_map(moved).map(Effect::Tell));
             }
             Ok(Reply::Assigned(Assigned::Fenced { .. })) => return Err(FencedOff),
@@ -216,8 +256,11 @@ impl Steward {
         true
     }
 
-    /// Appoints the standby. Tells when it is another than before.
+    /// Appoints the standby. Tells when it is another than before. While the cluster is paused, one that was appointed stays so.
     pub(super) fn appoint(&mut self, sight: &Sight<'_>, out: &mut Vec<Effect>) {
+        if sight.roster.is_paused() && self.standby.is_some() {
+            return;
+        }
         let first = self.fit(sight).into_iter().next();
         if first != self.standby {
             if let Some(member) = &first {
@@ -229,22 +272,30 @@ impl Steward {
     }
 
     /// The call that puts the next failure on record, if one is due: each is claimed once, whoever is active (law 14).
-    pub(super) fn next_incident(&mut self, now: Time) -> Option<(Incident, Call)> {
-        let incident = self.fencing.next_record(now)?;
+    pub(super) fn next_incident(&mut self, sight: &Sight<'_>, recording: &Recording<'_>) -> Option<(Incident, Call)> {
+        let incident = self.fencing.next_record(sight.now)?;
         let Member { node, incarnation } = &incident.member;
-        let place = StateKey::new(format!("incident/{node}/{incarnation}")).ok()?;
+        let key = claim_key(&incident.member)?;
         if incident.is_claimed {
-            return Some((incident, Call::List { prefix: place, limit: 1 }));
+            let place = incidents().join(node.as_str()).ok()?.join(&incarnation.to_string()).ok()?;
+            return Some((incident, Call::List { prefix: place, after: None, limit: RECORD }));
         }
-        let value = Claimed {
+        let seen = sight.peers.get(node).filter(|peer| peer.member == incident.member);
+        let claim = Claim {
             node: node.clone(),
             incarnation: *incarnation,
             term: incident.term,
             reason: incident.reason.text().to_owned(),
             fenced_by: self.me.node.clone(),
             active_term: self.lease.term,
+            number: self.archive.number(),
+            was_active: seen.is_some_and(|peer| peer.news.role == Role::Active),
+            at: recording.at,
+            phases: recording.doubts.until_found(sight.peers, &incident.member, incident.found, self.timing.ttl() / 2),
+            due: recording.due.to_vec(),
         };
-        let (key, value) = (place.join("claim").ok()?, record::encode("incident", &value).ok()?.into_bytes());
+        let value = record::encode("incident", &claim).ok()?.into_bytes();
+        self.claiming = Some(claim);
         Some((incident, Call::Put { key, value, expect: Expect::Absent, fence: self.lease.clone() }))
     }
 
@@ -259,31 +310,51 @@ impl Steward {
         out: &mut Vec<Effect>,
     ) -> Result<(), FencedOff> {
         let member = &incident.member;
+        let claiming = self.claiming.take();
         match outcome {
-            Ok(Reply::Written(Written::Written(_))) => self.tell_fenced(incident, told, out),
+            Ok(Reply::Written(Written::Written(_))) => self.tell_fenced(now, incident, claiming, told, out),
             // Claimed by an earlier active node, or by this one with a write whose answer was lost.
             Ok(Reply::Written(Written::Conflict(_))) => self.fencing.record_again(member, now, true),
             Ok(Reply::Written(Written::Fenced { .. })) => return Err(FencedOff),
-            Ok(Reply::Documents(documents)) => match documents.first() {
-                Some(document) if self.is_own_claim(&document.value) => self.tell_fenced(incident, told, out),
-                Some(_) => self.fencing.recorded(member),
-                None => self.fencing.record_again(member, now, false),
-            },
+            Ok(Reply::Documents(documents)) => {
+                let key = claim_key(member);
+                match documents.iter().find(|document| Some(&document.key) == key.as_ref()) {
+                    Some(document) => {
+                        if let Some(claim) = self.own_claim(&document.value) {
+                            self.tell_fenced(now, incident, Some(claim), told, out);
+                        } else {
+                            self.fencing.recorded(member);
+                            self.archive.courses.forget(member);
+                        }
+                    }
+                    None => self.fencing.record_again(member, now, false),
+                }
+            }
             Ok(_) | Err(_) => self.fencing.record_again(member, retry_at, incident.is_claimed),
         }
         Ok(())
     }
 
-    /// A term is never issued twice, so it tells whose claim this is.
-    fn is_own_claim(&self, value: &[u8]) -> bool {
-        let claimed = record::decode::<Claimed>("incident", "an incident", value);
-        claimed.is_ok_and(|claimed| claimed.active_term == self.lease.term)
+    /// The claim, if it is this node's: a term is never issued twice, so it tells whose it is.
+    fn own_claim(&self, value: &[u8]) -> Option<Claim> {
+        let claim: Claim = record::decode("incident", "an incident", value).ok()?;
+        (claim.active_term == self.lease.term).then_some(claim)
     }
 
     /// Tells of a failure that this node has claimed, once.
-    fn tell_fenced(&mut self, incident: &Incident, told: &mut BTreeSet<Member>, out: &mut Vec<Effect>) {
+    fn tell_fenced(
+        &mut self,
+        now: Time,
+        incident: &Incident,
+        claim: Option<Claim>,
+        told: &mut BTreeSet<Member>,
+        out: &mut Vec<Effect>,
+    ) {
         let member = &incident.member;
         self.fencing.recorded(member);
+        if let Some(claim) = claim {
+            self.archive.opened(now, claim, incident.found);
+        }
         if told.insert(member.clone()) {
             let event = Event::new(EventKind::NodeFenced, member.node.clone(), incident.reason);
             out.push(Effect::Tell(event.term(incident.term).detail(member.incarnation.to_string())));
@@ -293,20 +364,31 @@ impl Steward {
     /// When it will have something to do by itself; as for [`Fencing::deadline`].
     pub(super) fn deadline(&self, fences_wait: bool, recording: bool, settings: &Settings) -> Option<Time> {
         let drains = self.ground.deadline(settings);
-        [self.retry_at, self.wake_at, drains, self.fencing.deadline(fences_wait, recording)].into_iter().flatten().min()
+        let fencing = self.fencing.deadline(fences_wait, recording);
+        [self.retry_at, self.wake_at, drains, fencing].into_iter().flatten().min()
     }
 }
 
-/// One failure as it is claimed in the store: the document `incident/<node>/<incarnation>/claim`.
-#[derive(Serialize, Deserialize)]
-struct Claimed {
-    node: NodeId,
-    incarnation: Incarnation,
-    term: Term,
-    reason: String,
-    fenced_by: NodeId,
-    active_term: Term,
+/// What a claim tells beside who was lost.
+pub(super) struct Recording<'a> {
+    pub(super) at: Option<Stamp>,
+    pub(super) doubts: &'a Doubts,
+    /// The response actions of this node's host.
+    pub(super) due: &'a [ActionName],
 }
+
+/// What is to be done now. While the cluster is paused, only what operators have asked for and what had begun before.
+fn decide(board: &mut Board, now: Time, paused: bool) -> Plan {
+    if !paused {
+        return board.decide(now, MAX_BATCH);
+    }
+    let mut plan = board.decide(now, usize::MAX);
+    plan.decisions.retain(|decision| decision.why.is_ordered() && !matches!(decision.mv.step, Step::Seize { .. }));
+    plan.decisions.truncate(MAX_BATCH);
+    plan
+}
+/// More documents than one incident has, so that its claim is among them.
+const RECORD: usize = 100;
 
 /// What is told of a decision that the store has taken.
 fn moved(Decision { mv, from, to, why, .. }: Decision) -> Option<Event> {

@@ -76,20 +76,30 @@ pub enum Trigger {
     Elected,
     /// The fence is installed, the jobs are read, the host is promoted.
     Promoted,
+    /// The host cannot be promoted.
+    PromotionRefused,
     /// The role is to be handed over as planned.
     StepDown,
+    /// It leads a cluster that only nodes on the roster may lead, and is not on it.
+    NotNamed,
     /// The active lease cannot be renewed in time.
     ActiveEnding,
     /// The store says that the active lease is lost.
     ActiveLost,
     /// A store refused this node's term as too low.
     FencedOff,
+    /// The host does not feed its watchdog.
+    HostHung,
+    /// Its version is not the one that is wanted.
+    VersionDiffers,
     /// The host acts as active no more.
     Demoted,
     /// The node's own lease cannot be renewed in time.
     NodeEnding,
     /// The store says that the node's own lease is lost.
     NodeLost,
+    /// Neither the store nor a witness answers.
+    CutOff,
     /// A job still runs although it was told to stop and then cut off.
     JobStuck,
     /// Nothing runs any more, neither jobs nor hooks.
@@ -108,20 +118,25 @@ pub enum Trigger {
 
 impl Trigger {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Joined,
         Self::NameTaken,
         Self::Appointed,
         Self::Dismissed,
         Self::Elected,
         Self::Promoted,
+        Self::PromotionRefused,
         Self::StepDown,
+        Self::NotNamed,
         Self::ActiveEnding,
         Self::ActiveLost,
         Self::FencedOff,
+        Self::HostHung,
+        Self::VersionDiffers,
         Self::Demoted,
         Self::NodeEnding,
         Self::NodeLost,
+        Self::CutOff,
         Self::JobStuck,
         Self::Quiet,
         Self::MaintenanceOn,
@@ -145,11 +160,20 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::NameTaken => (S::Refused, Why::NameInUse),
             T::LeaveAsked => (S::Left, Why::LeftBeforeJoining),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Appointed | T::Dismissed | T::Elected | T::Promoted | T::StepDown | T::ActiveEnding | T::ActiveLost => {
+            T::VersionDiffers
+            | T::Appointed
+            | T::Dismissed
+            | T::Elected
+            | T::Promoted
+            | T::StepDown
+            | T::ActiveEnding
+            | T::ActiveLost
+            | T::NotNamed => {
                 return None;
             }
             T::FencedOff | T::Demoted | T::NodeEnding | T::NodeLost | T::JobStuck | T::Quiet => return None,
-            T::MaintenanceOn | T::MaintenanceOff | T::Gone => return None,
+            T::MaintenanceOn | T::MaintenanceOff | T::Gone | T::HostHung | T::CutOff => return None,
+            T::PromotionRefused => return None,
         },
         S::Inactive => match trigger {
             T::Appointed => (S::Standby, Why::Appointed),
@@ -157,97 +181,186 @@ pub const fn next(stage: Stage, trigger: Trigger) -> Option<(Stage, Reason)> {
             T::MaintenanceOn => (S::Maintenance, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::CutOff => (S::Isolated, Why::CutOff),
             T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Dismissed | T::Promoted | T::StepDown | T::ActiveEnding => return None,
-            T::ActiveLost | T::FencedOff | T::Demoted | T::Quiet | T::MaintenanceOff | T::Gone => return None,
+            T::VersionDiffers
+            | T::Joined
+            | T::NameTaken
+            | T::Dismissed
+            | T::Promoted
+            | T::StepDown
+            | T::ActiveEnding
+            | T::NotNamed => {
+                return None;
+            }
+            T::ActiveLost | T::FencedOff | T::Demoted | T::Quiet | T::MaintenanceOff | T::Gone | T::HostHung => {
+                return None;
+            }
+            T::PromotionRefused => return None,
         },
         S::Standby => match trigger {
             T::Dismissed => (S::Inactive, Why::Dismissed),
+            T::VersionDiffers => (S::Inactive, Why::VersionDiffers),
             T::Elected => (S::Promoting, Why::LeaseGranted),
             T::MaintenanceOn => (S::Maintenance, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::CutOff => (S::Isolated, Why::CutOff),
             T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Appointed | T::Promoted | T::StepDown | T::ActiveEnding => return None,
-            T::ActiveLost | T::FencedOff | T::Demoted | T::Quiet | T::MaintenanceOff | T::Gone => return None,
+            T::Joined | T::NameTaken | T::Appointed | T::Promoted | T::StepDown | T::ActiveEnding | T::NotNamed => {
+                return None;
+            }
+            T::ActiveLost | T::FencedOff | T::Demoted | T::Quiet | T::MaintenanceOff | T::Gone | T::HostHung => {
+                return None;
+            }
+            T::PromotionRefused => return None,
         },
         S::Promoting => match trigger {
             T::Promoted => (S::Active, Why::Promoted),
+            T::PromotionRefused => (S::Demoting, Why::PromotionRefused),
             T::StepDown => (S::Demoting, Why::StepDown),
             T::ActiveEnding => (S::Demoting, Why::ActiveLeaseEnding),
             T::ActiveLost => (S::Demoting, Why::ActiveLeaseTaken),
             T::FencedOff => (S::Demoting, Why::FencedOff),
+            T::HostHung => (S::Demoting, Why::HostHung),
             T::MaintenanceOn => (S::Demoting, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::CutOff => (S::Isolated, Why::CutOff),
             T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected => return None,
+            T::VersionDiffers | T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::NotNamed => {
+                return None;
+            }
             T::Demoted | T::Quiet | T::MaintenanceOff | T::Gone => return None,
         },
         S::Active => match trigger {
             T::StepDown => (S::Demoting, Why::StepDown),
+            T::NotNamed => (S::Demoting, Why::NotNamed),
             T::ActiveEnding => (S::Demoting, Why::ActiveLeaseEnding),
             T::ActiveLost => (S::Demoting, Why::ActiveLeaseTaken),
             T::FencedOff => (S::Demoting, Why::FencedOff),
+            T::HostHung => (S::Demoting, Why::HostHung),
+            T::VersionDiffers => (S::Demoting, Why::VersionDiffers),
             T::MaintenanceOn => (S::Demoting, Why::MaintenanceOn),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::CutOff => (S::Isolated, Why::CutOff),
             T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
             T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
             T::Demoted | T::Quiet | T::MaintenanceOff | T::Gone => return None,
+            T::PromotionRefused => return None,
         },
         S::Demoting => match trigger {
             T::Demoted => (S::Inactive, Why::HostDemoted),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::CutOff => (S::Isolated, Why::CutOff),
             T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
+            T::VersionDiffers
+            | T::Joined
+            | T::NameTaken
+            | T::Appointed
+            | T::Dismissed
+            | T::Elected
+            | T::Promoted
+            | T::NotNamed => {
+                return None;
+            }
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Quiet => return None,
-            T::MaintenanceOn | T::MaintenanceOff | T::Gone => return None,
+            T::MaintenanceOn | T::MaintenanceOff | T::Gone | T::HostHung => return None,
+            T::PromotionRefused => return None,
         },
         S::Maintenance => match trigger {
             T::MaintenanceOff => (S::Inactive, Why::MaintenanceOff),
             T::NodeEnding => (S::Isolated, Why::NodeLeaseEnding),
             T::NodeLost => (S::Isolated, Why::NodeLeaseTaken),
+            T::CutOff => (S::Isolated, Why::CutOff),
             T::JobStuck => (S::Isolated, Why::CutInVain),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
+            T::VersionDiffers
+            | T::Joined
+            | T::NameTaken
+            | T::Appointed
+            | T::Dismissed
+            | T::Elected
+            | T::Promoted
+            | T::NotNamed => {
+                return None;
+            }
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
-            T::Quiet | T::MaintenanceOn | T::Gone => return None,
+            T::Quiet | T::MaintenanceOn | T::Gone | T::HostHung => return None,
+            T::PromotionRefused => return None,
         },
         S::Isolated => match trigger {
             T::Quiet => (S::Joining, Why::WorkStopped),
             T::LeaveAsked => (S::Leaving, Why::LeaveAsked),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
+            T::VersionDiffers
+            | T::Joined
+            | T::NameTaken
+            | T::Appointed
+            | T::Dismissed
+            | T::Elected
+            | T::Promoted
+            | T::NotNamed => {
+                return None;
+            }
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
-            T::NodeEnding | T::NodeLost | T::JobStuck | T::MaintenanceOn | T::MaintenanceOff | T::Gone => return None,
+            T::NodeEnding
+            | T::NodeLost
+            | T::JobStuck
+            | T::MaintenanceOn
+            | T::MaintenanceOff
+            | T::Gone
+            | T::HostHung
+            | T::CutOff => return None,
+            T::PromotionRefused => return None,
         },
         S::Leaving => match trigger {
             T::Gone => (S::Left, Why::LeftInOrder),
             T::StoreChanged => (S::Condemned, Why::StoreReplaced),
-            T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
+            T::VersionDiffers
+            | T::Joined
+            | T::NameTaken
+            | T::Appointed
+            | T::Dismissed
+            | T::Elected
+            | T::Promoted
+            | T::NotNamed => {
+                return None;
+            }
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
             T::NodeEnding | T::NodeLost | T::JobStuck | T::Quiet => return None,
-            T::MaintenanceOn | T::MaintenanceOff | T::LeaveAsked => return None,
+            T::MaintenanceOn | T::MaintenanceOff | T::LeaveAsked | T::HostHung | T::CutOff => return None,
+            T::PromotionRefused => return None,
         },
         S::Condemned => match trigger {
             T::Quiet => (S::Refused, Why::StoppedForGood),
-            T::Joined | T::NameTaken | T::Appointed | T::Dismissed | T::Elected | T::Promoted => return None,
+            T::VersionDiffers
+            | T::Joined
+            | T::NameTaken
+            | T::Appointed
+            | T::Dismissed
+            | T::Elected
+            | T::Promoted
+            | T::NotNamed => {
+                return None;
+            }
             T::StepDown | T::ActiveEnding | T::ActiveLost | T::FencedOff | T::Demoted => return None,
             T::NodeEnding | T::NodeLost | T::JobStuck | T::MaintenanceOn | T::MaintenanceOff => return None,
-            T::LeaveAsked | T::Gone | T::StoreChanged => return None,
+            T::LeaveAsked | T::Gone | T::StoreChanged | T::HostHung | T::CutOff => return None,
+            T::PromotionRefused => return None,
         },
         S::Left | S::Refused => return None,
     })
@@ -268,53 +381,4 @@ pub fn render() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_stage_that_is_not_final_has_an_exit_and_no_final_one_has() {
-        for stage in Stage::ALL {
-            let exits = Trigger::ALL.iter().any(|t| next(stage, *t).is_some());
-            assert_eq!(exits, !stage.is_final(), "{stage:?}");
-        }
-    }
-
-    #[test]
-    fn every_stage_can_be_reached_from_joining_and_can_end() {
-        for start in Stage::ALL {
-            let mut reached = vec![start];
-            let mut at = 0;
-            while let Some(stage) = reached.get(at).copied() {
-                at += 1;
-                let next_stages = Trigger::ALL.iter().filter_map(|t| next(stage, *t));
-                let fresh: Vec<_> = next_stages.map(|(to, _)| to).filter(|to| !reached.contains(to)).collect();
-                reached.extend(fresh);
-            }
-            assert!(reached.iter().any(|s| s.is_final()), "{start:?} never ends");
-            if start == Stage::Joining {
-                assert!(Stage::ALL.iter().all(|s| reached.contains(s)), "some stage is unreachable");
-            }
-        }
-    }
-
-    #[test]
-    fn the_drawn_table_is_the_real_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ARCHITECTURE.md");
-        let (begin, end) = ("<!-- transitions -->\n", "<!-- /transitions -->");
-        let text = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = text.split_once(begin).unwrap();
-        let (drawn, after) = rest.split_once(end).unwrap();
-        if std::env::var_os("FAILOVER_REWRITE").is_some() {
-            std::fs::write(path, format!("{before}{begin}{}{end}{after}", render())).unwrap();
-        } else {
-            assert_eq!(drawn, render(), "redraw it with FAILOVER_REWRITE=1");
-        }
-    }
-
-    #[test]
-    fn no_transition_leads_to_where_it_came_from() {
-        for stage in Stage::ALL {
-            assert!(Trigger::ALL.iter().all(|t| next(stage, *t).is_none_or(|(to, _)| to != stage)), "{stage:?}");
-        }
-    }
-}
+mod tests;

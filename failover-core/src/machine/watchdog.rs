@@ -44,11 +44,13 @@ pub(super) struct Watchdog {
     step: Step,
     /// The last sign of life, or the last bite.
     since: Time,
+    /// Whether it lets a silent run be.
+    resting: bool,
 }
 
 impl Watchdog {
     pub(super) fn new(now: Time, promise: Option<Duration>, patience: Duration) -> Self {
-        Self { promise, patience, step: Step::Watching, since: now }
+        Self { promise, patience, step: Step::Watching, since: now, resting: false }
     }
 
     /// The run has told something.
@@ -65,9 +67,18 @@ impl Watchdog {
         }
     }
 
+    /// Lets a silent run be from now on, or counts its silence anew. A run that was told to stop is watched all the same.
+    pub(super) fn rest(&mut self, now: Time, resting: bool) {
+        if self.step == Step::Watching && self.resting != resting {
+            self.since = now;
+        }
+        self.resting = resting;
+    }
+
     /// When it bites next unless it hears something.
     pub(super) fn deadline(&self) -> Option<Time> {
         let wait = match self.step {
+            Step::Watching if self.resting => return None,
             Step::Watching => self.promise?,
             Step::Stopping => self.promise.unwrap_or(self.patience),
             Step::Cut => self.promise?,

@@ -136,6 +136,11 @@ impl Board {
         away.flat_map(|(_, turns)| turns).map(|turn| self.index.jobs[turn.slot].id.clone()).collect()
     }
 
+    /// Whether some job is on its way from one node to another. Looks at every job.
+    pub fn has_moves(&self) -> bool {
+        self.index.jobs.iter().any(|(_, job)| job.target.is_some())
+    }
+
     pub(super) fn find(&self, id: &JobId) -> Option<(Slot, &Job)> {
         let slot = *self.index.slots.get(id)?;
         Some((slot, &self.index.jobs[slot]))

@@ -71,6 +71,11 @@ pub enum State {
         /// Which node.
         to: NodeId,
     },
+    /// It waits for this node, or for an operator to move it: its policy is [manual](FailoverPolicy::Manual).
+    Held {
+        /// Which node.
+        to: NodeId,
+    },
     /// It failed and is started again after a wait.
     BackingOff {
         /// Until then.
@@ -97,6 +102,7 @@ impl fmt::Display for State {
             Self::Ready { to } => write!(f, "it is about to be placed on {to}"),
             Self::Queued => f.write_str("it waits for a place: no node can take it now"),
             Self::Bound { to } => write!(f, "it waits for {to}, because its policy lets it run nowhere else"),
+            Self::Held { to } => write!(f, "it waits for {to}, or for an operator to move it"),
             Self::BackingOff { .. } => f.write_str("it failed and is started again after a wait"),
             Self::GaveUp { retries } => {
                 write!(

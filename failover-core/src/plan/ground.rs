@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::{Exit, Gate, Place, Shut};
-use crate::control::Settings;
+use crate::control::{Settings, Topology};
 use crate::heartbeat::{News, Role};
 use crate::ids::{Member, NodeId};
 use crate::time::Time;
@@ -19,6 +19,8 @@ pub struct Sight<'a> {
     pub alive: bool,
     /// Whether its lease is being taken from it.
     pub fenced: bool,
+    /// Whether its version is one that the settings admit.
+    pub admitted: bool,
     /// Since when it has been there without a break.
     pub stable_since: Option<Time>,
     /// How often it has fallen lately.
@@ -26,6 +28,8 @@ pub struct Sight<'a> {
 }
 
 /// The places, in order of rank: the nodes of `roster`, then those of `first` that it does not name, then all others by name.
+///
+/// Where the topology has it so, only whoever comes first in `first`, which is the active node, keeps jobs and is given some.
 ///
 /// `exit` says how a node is left, beyond what the settings say of it by themselves.
 pub fn places(
@@ -48,19 +52,32 @@ pub fn places(
         let news = sight.news;
         let mut place =
             Place::open(sight.member.clone(), settings.capacity.get(node).copied().unwrap_or(news.capacity));
+        let is_idle = settings.topology == Topology::ActiveStandby && first.first() != Some(node);
         let in_maintenance = settings.maintenance.contains(node) || (sight.alive && news.role == Role::Maintenance);
         place.labels = news.labels.clone();
         (place.stable_since, place.falls) = (sight.stable_since, sight.falls);
         // Who takes no part gives up what it has, place or not.
-        place.exit = if in_maintenance { Exit::AtOnce } else { exit(node) };
+        place.exit = match exit(node) {
+            // A drain comes first, by its own rules.
+            exit if settings.drains.contains_key(node) && news.role != Role::Maintenance => exit,
+            _ if in_maintenance => Exit::AtOnce,
+            Exit::Stay if is_idle => Exit::Follow,
+            exit => exit,
+        };
         let shut = if !sight.alive {
             Some(Shut::Missing)
         } else if sight.fenced {
             Some(Shut::Fenced)
+        } else if !sight.admitted {
+            Some(Shut::Version)
         } else if in_maintenance {
             Some(Shut::Maintenance)
+        } else if is_idle {
+            Some(Shut::NotActive)
         } else if news.leaving {
             Some(Shut::Leaving)
+        } else if news.health.hung {
+            Some(Shut::Hung)
         } else if settings.drains.contains_key(node) {
             Some(Shut::Draining)
         } else if settings.cordoned.contains(node) {
@@ -89,11 +106,19 @@ mod tests {
 
     fn news(role: Role, jobs: u32) -> News {
         let capacity = Capacity::of(jobs).unwrap_or(Capacity::NONE);
-        News { role, load: 0, capacity, ready: true, leaving: false, lead: None, labels: BTreeMap::new() }
+        News { ready: true, ..News::new(role, capacity) }
     }
 
     fn seen(nodes: &[(Member, News)]) -> Vec<Sight<'_>> {
-        let sight = |(member, news)| Sight { member, news, alive: true, fenced: false, stable_since: None, falls: 0 };
+        let sight = |(member, news)| Sight {
+            member,
+            news,
+            alive: true,
+            fenced: false,
+            admitted: true,
+            stable_since: None,
+            falls: 0,
+        };
         nodes.iter().map(|(member, news)| sight((member, news))).collect()
     }
 
@@ -119,10 +144,11 @@ mod tests {
     #[test]
     fn each_reason_to_be_given_nothing_is_told() {
         let mut there =
-            members(&["away", "cordoned", "drained", "fenced", "gone", "idle", "leaving", "open", "parked"]);
+            members(&["away", "cordoned", "drained", "fenced", "gone", "hung", "idle", "leaving", "open", "parked"]);
         there[0].1.role = Role::Maintenance;
-        there[5].1.capacity = Capacity::NONE;
-        there[6].1.leaving = true;
+        there[5].1.health.hung = true;
+        there[6].1.capacity = Capacity::NONE;
+        there[7].1.leaving = true;
         let mut settings = Settings::default();
         settings.cordoned.insert(node("cordoned"));
         settings.maintenance.insert(node("parked"));
@@ -143,12 +169,13 @@ mod tests {
                 ("drained", Some(Shut::Draining), Exit::Stay),
                 ("fenced", Some(Shut::Fenced), Exit::Stay),
                 ("gone", Some(Shut::Missing), Exit::Stay),
+                ("hung", Some(Shut::Hung), Exit::Stay),
                 ("idle", Some(Shut::NoJobs), Exit::Stay),
                 ("leaving", Some(Shut::Leaving), Exit::Stay),
                 ("open", None, Exit::Stay),
                 ("parked", Some(Shut::Maintenance), Exit::AtOnce),
             ]
         );
-        assert_eq!(places[7].capacity, Capacity::of(7).unwrap());
+        assert_eq!(places[8].capacity, Capacity::of(7).unwrap());
     }
 }

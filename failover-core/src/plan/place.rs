@@ -91,10 +91,13 @@ sentences! {
         Fenced => "it is being fenced",
         Maintenance => "it is in maintenance",
         Inactive => "it takes no part",
+        NotActive => "only the active node runs jobs in this topology",
         Leaving => "it is leaving",
+        Hung => "its host does not feed its watchdog",
         Cordoned => "it is cordoned",
         Draining => "it is being drained",
         Emptying => "its jobs are moving away",
+        Version => "its version is not the one that is wanted",
         NoJobs => "it has nothing to run jobs with",
     }
 }

@@ -7,7 +7,7 @@ use super::slab::Slot;
 use super::{Decision, Explanation, Place, Shut, State, Verdict};
 use crate::capacity::Capacity;
 use crate::ids::{JobId, NodeId};
-use crate::job::{Phase, Step};
+use crate::job::{FailoverPolicy, Phase, Step};
 use crate::time::Time;
 
 impl Board {
@@ -58,6 +58,12 @@ impl Board {
         lost.or(job.home).or(job.last).map(|node| self.index.node(node).id.clone())
     }
 
+    /// Whether an operator may move a job that its policy binds to a node.
+    fn by_hand(&self, job: &Job) -> bool {
+        let policy = &self.index.policies.get(job.policy).spec;
+        policy.failover == FailoverPolicy::Manual && policy.pins.len() != 1
+    }
+
     fn state(&self, now: Time, slot: Slot) -> State {
         let job = &self.index.jobs[slot];
         if let Some(owner) = job.owner.map(|owner| &self.index.owners[owner]) {
@@ -91,6 +97,7 @@ impl Board {
         }
         match (round.best(&ask, &mut 0), self.bound(job)) {
             (Some(rank), _) => State::Ready { to: self.places[rank].node.clone() },
+            (None, Some(to)) if self.by_hand(job) => State::Held { to },
             (None, Some(to)) => State::Bound { to },
             (None, None) => State::Queued,
         }

@@ -2,6 +2,21 @@
 
 use crate::sentences::sentences;
 
+impl Why {
+    /// Whether it comes of an operator's wish, or ends a move that was begun: that goes on while the cluster is paused.
+    pub const fn is_ordered(self) -> bool {
+        match self {
+            Self::Arrives | Self::Asked | Self::Drained | Self::DrainedNowhere | Self::Followed | Self::ReturnAsked => {
+                true
+            }
+            Self::Waited | Self::FailedOver | Self::LostNowhere | Self::LostBound | Self::GaveUp | Self::Restarted => {
+                false
+            }
+            Self::Recovered | Self::Removed | Self::ReturnedByItself => false,
+        }
+    }
+}
+
 sentences! {
     /// Why a job is moved.
     pub enum Why {

@@ -4,14 +4,15 @@
 mod support;
 
 mod apply;
+mod config;
 mod jobs;
+mod maintenance;
 mod orders;
 mod outlook;
 mod settings;
 mod switchover;
 mod wait;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use failover_core::heartbeat::News;
@@ -61,15 +62,7 @@ fn member(name: &str) -> Member {
 
 /// Lets a node be seen that takes so many jobs.
 async fn seen(store: &MemoryStore, name: &str, capacity: Capacity) {
-    let news = News {
-        role: Role::Inactive,
-        load: 0,
-        capacity,
-        ready: true,
-        leaving: false,
-        lead: None,
-        labels: BTreeMap::new(),
-    };
+    let news = News { ready: true, ..News::new(Role::Inactive, capacity) };
     store.beat(&Heartbeat { member: member(name), term: Term(1), seq: 1, news }).await.unwrap();
 }
 

@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Mishap, pass, settle, until};
-use crate::world::{BEAT, LONG, Story, TTL, World, end_of, job, obedient};
+use crate::support::{Mishap, node, pass, settle, until};
+use crate::world::{BEAT, LONG, Story, TTL, World, Writer, end_of, job, obedient};
 use async_trait::async_trait;
 use failover_core::job::Phase;
+use failover_core::lease::{Acquired, Renewed};
 use failover_core::machine::{EventKind, Finish, JobEnd, Reason};
+use failover_core::memory::MemoryStore;
 use failover_core::time::{Clock, ManualClock, Time};
-use failover_core::{JobRun, Right, Role, RoleHooks};
+use failover_core::{
+    Backend, Incarnation, JobAssigner, JobRun, Lease, LeaseManager, LeaseName, Member, Right, Role, RoleHooks, Term,
+};
 
 #[tokio::test]
 async fn one_hung_renewal_costs_nothing() {
@@ -146,6 +150,18 @@ async fn a_second_process_of_the_same_name_is_refused() {
 }
 
 #[tokio::test]
+async fn a_lease_of_a_former_self_that_a_restarted_store_lets_begin_again_is_waited_for() {
+    let world = World::new();
+    let former = Member::new(node("a"), Incarnation::fresh());
+    let acquired = world.store.acquire(&LeaseName::node(&node("a")), &former, TTL).await.unwrap();
+    let Acquired::Granted(lease) = acquired else { panic!("{acquired:?}") };
+    let a = world.node("a").start().unwrap();
+    pass(&world.clock, TTL / 2).await;
+    assert_eq!(world.store.renew(&lease).await.unwrap(), Renewed::Extended);
+    world.role(&a, Role::Active).await;
+}
+
+#[tokio::test]
 async fn a_node_whose_store_is_replaced_stops_for_good() {
     let world = World::new();
     let a = world.node("a").jobs(obedient).start().unwrap();
@@ -202,4 +218,30 @@ async fn stuck_hooks_and_a_hung_store_do_not_keep_a_node_from_leaving() {
     assert_eq!(story.told(), ["promote", "promote told to stop"], "at once, whatever the store does");
     assert_eq!(until(&world.clock, TTL * 3, a.finished()).await, Finish::Left);
     assert_eq!(story.told(), ["promote", "promote told to stop", "promote dropped", "demote"]);
+}
+
+#[tokio::test]
+async fn a_fence_above_what_the_lease_store_grants_is_told_and_makes_no_storm_and_ends_with_a_higher_floor() {
+    let world = World::new();
+    // The jobs' store has seen a high term; the leases' store was replaced by one that begins anew.
+    let jobs = MemoryStore::with_clock(world.clock.clone());
+    let earlier = Member::new(node("z"), Incarnation::from_u128(1));
+    let seen = Lease { name: LeaseName::active(), holder: earlier, term: Term(1_000), ttl: TTL };
+    jobs.assign(&seen, &[]).await.unwrap();
+    let (leases, backend) = world.unruly();
+    let backend = Backend::mixed(backend.heartbeats, leases.clone(), Arc::new(jobs), backend.state);
+    let told = Story::default();
+    let a = world.node_on(backend, "a").hooks(Writer("a", told.clone())).start().unwrap();
+    let event = world.event(&mut a.events(), EventKind::TakeoverWithheld).await.event;
+    assert_eq!(event.reason, Reason::FenceAbove);
+    assert_eq!(event.detail.as_deref(), Some("the fence is #1000"));
+    let before = leases.calls_of("acquire", "active");
+    pass(&world.clock, TTL * 12).await;
+    let asked = leases.calls_of("acquire", "active") - before;
+    assert!((3..=8).contains(&asked), "asked {asked} times in a minute");
+    // Once it knows, it does not trouble its host with terms that are worth nothing.
+    assert_eq!(told.told(), ["a prepare", "a promote 1", "a demote"]);
+    leases.raise_floor(Term(1_000)).await.unwrap();
+    world.role(&a, Role::Active).await;
+    assert_eq!(a.active().unwrap().token().number, 1_001);
 }

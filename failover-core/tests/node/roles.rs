@@ -43,7 +43,7 @@ async fn of_two_nodes_one_is_active_and_one_standby_and_prepared() {
     let status = world.admin.status(TTL).await.unwrap();
     assert_eq!(status.active.map(|(node, _)| node), Some(node("a")));
     assert_eq!(status.standby, Some(node("b")));
-    let seen: Vec<_> = status.nodes.iter().map(|n| (n.node.as_str(), n.role, n.alive, n.capacity.jobs)).collect();
+    let seen: Vec<_> = status.nodes.iter().map(|n| (n.node.as_str(), n.meant, n.alive, n.capacity.jobs)).collect();
     assert_eq!(
         seen,
         [("a", Role::Active, true, 0), ("b", Role::Standby, true, 0)],
@@ -100,6 +100,10 @@ async fn a_switchover_moves_the_role_without_a_moment_of_two() {
     assert!(!right.is_valid() && a.active().is_none() && b.active().is_some());
     assert_eq!(story.told(), ["a prepare", "a promote 1", "b prepare", "a demote", "b promote 2"]);
     world.role(&a, Role::Standby).await;
+    // Whoever is not active may ask as well.
+    until(&world.clock, LONG, a.switchover(None, LONG)).await.unwrap();
+    assert!(a.active().is_some() && b.active().is_none());
+    until(&world.clock, LONG, a.switchover(Some(node("b")), LONG)).await.unwrap();
 
     let unknown = until(&world.clock, LONG, world.admin.switchover(Some(node("nobody")), LONG)).await.unwrap_err();
     assert!(unknown.to_string().contains(Reason::TargetUnknown.text()), "{unknown}");

@@ -249,7 +249,7 @@ impl Trial {
                 State::Running { .. } | State::Starting { .. } | State::Moving { .. } | State::Retiring { .. } => owned,
                 State::Completed => record.phase == Phase::Completed,
                 State::Queued => told.verdicts.iter().all(|(_, verdict)| *verdict != Verdict::WouldTake),
-                State::Bound { to } => {
+                State::Bound { to } | State::Held { to } => {
                     told.verdicts.iter().all(|(node, verdict)| node != to || *verdict != Verdict::WouldTake)
                 }
                 State::BackingOff { until } => *until > self.world.now,

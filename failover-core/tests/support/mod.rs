@@ -69,6 +69,7 @@ pub(crate) struct Unruly {
     inner: Arc<dyn LeaseManager>,
     next: Mutex<VecDeque<(&'static str, Mishap)>>,
     always: Mutex<Option<Mishap>>,
+    least_ttl: Mutex<Option<Duration>>,
     go: Notify,
     log: Mutex<Vec<(&'static str, LeaseName)>>,
 }
@@ -76,7 +77,7 @@ pub(crate) struct Unruly {
 impl Unruly {
     pub(crate) fn new(inner: Arc<dyn LeaseManager>) -> Arc<Self> {
         let (next, always, log) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { inner, next, always, go: Notify::new(), log })
+        Arc::new(Self { inner, next, always, least_ttl: Mutex::default(), go: Notify::new(), log })
     }
 
     /// The next call of this operation misbehaves.
@@ -87,6 +88,11 @@ impl Unruly {
     /// Every call misbehaves until further notice.
     pub(crate) fn always(&self, mishap: Option<Mishap>) {
         *self.always.lock().unwrap() = mishap;
+    }
+
+    /// It keeps no shorter leases.
+    pub(crate) fn keeps_at_least(&self, ttl: Duration) {
+        *self.least_ttl.lock().unwrap() = Some(ttl);
     }
 
     /// Answers the calls whose reply is held.
@@ -159,6 +165,10 @@ impl LeaseManager for Unruly {
 
     async fn changed(&self, name: &LeaseName) -> Result<()> {
         self.inner.changed(name).await
+    }
+
+    fn least_ttl(&self) -> Duration {
+        self.least_ttl.lock().unwrap().unwrap_or_else(|| self.inner.least_ttl())
     }
 
     fn durability(&self) -> Durability {

@@ -1,7 +1,6 @@
 //! What the tests of this crate share.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -172,15 +171,7 @@ pub fn key(key: &str) -> StateKey {
 }
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
-    let news = News {
-        role: Role::Inactive,
-        load,
-        capacity: Capacity::default(),
-        ready: true,
-        leaving: false,
-        lead: None,
-        labels: BTreeMap::new(),
-    };
+    let news = News { load, ready: true, ..News::new(Role::Inactive, Capacity::default()) };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 

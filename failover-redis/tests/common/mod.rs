@@ -1,7 +1,6 @@
 //! What the tests of this crate share.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use failover_core::heartbeat::News;
@@ -60,9 +59,8 @@ pub fn key(key: &str) -> StateKey {
 }
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
-    let labels = BTreeMap::new();
     let capacity = Capacity::default();
-    let news = News { role: Role::Inactive, load, capacity, ready: true, leaving: false, lead: None, labels };
+    let news = News { load, ready: true, ..News::new(Role::Inactive, capacity) };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 

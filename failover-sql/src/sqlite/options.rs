@@ -102,7 +102,8 @@ impl SqliteOptions {
         super::open::open(self, cluster).await
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// The file.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

@@ -97,16 +97,7 @@ pub fn key(key: &str) -> StateKey {
 }
 
 pub fn beat(member: &Member, seq: u64, load: u32) -> Heartbeat {
-    let labels = std::collections::BTreeMap::new();
-    let news = News {
-        role: Role::Inactive,
-        load,
-        capacity: Capacity::default(),
-        ready: true,
-        leaving: false,
-        lead: None,
-        labels,
-    };
+    let news = News { load, ready: true, ..News::new(Role::Inactive, Capacity::default()) };
     Heartbeat { member: member.clone(), term: Term(1), seq, news }
 }
 

@@ -71,8 +71,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, seen: impl Fn()) {
 }
 
 fn beat(seq: u64, load: u32) -> Heartbeat {
-    let (role, labels) = (Role::Inactive, std::collections::BTreeMap::new());
-    let news = News { role, load, capacity: Capacity::default(), ready: true, leaving: false, lead: None, labels };
+    let news = News { load, ready: true, ..News::new(Role::Inactive, Capacity::default()) };
     Heartbeat { member: member("n", 1), term: Term(1), seq, news }
 }
 

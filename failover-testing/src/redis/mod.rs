@@ -110,6 +110,11 @@ impl Redis {
         self.tls_port.expect("the server was started with TLS")
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
     /// Its address, as `failover-redis` reads it, accepting that it keeps nothing if that is so.
     pub fn url(&self) -> String {
         self.url_at(self.port)

@@ -11,6 +11,7 @@ mod cells;
 mod node;
 mod resource;
 mod rows;
+mod scribe;
 mod stage;
 mod stores;
 
@@ -47,11 +48,27 @@ macro_rules! matrix {
         }
         matrix! { @cells $store, histories: a_hundred_histories_under_network_faults_are_linearizable }
     };
+    (@wellbeing $store:ty) => { matrix! { @cells $store, wellbeing:
+        a_failure_moves_the_role_once_and_not_to_and_fro
+        a_host_that_hangs_loses_the_role_and_may_stand_by_again
+    } };
+    (@witness $store:ty) => { matrix! { @cells $store, witness:
+        a_holder_that_is_cut_off_stands_down_long_before_its_right_is_over
+        a_store_that_is_away_is_told_apart_and_costs_nobody_a_right
+    } };
+    (@file $store:ty) => { matrix! { @own witness:
+        a_holder_that_is_cut_off_from_a_file_stands_down_long_before_its_right_is_over
+        a_file_that_is_away_is_told_apart_and_costs_nobody_a_right
+    } };
     (@no_proxies $store:ty) => {
         matrix! { @cells $store, histories: a_hundred_histories_with_lost_calls_are_linearizable }
     };
     (@data $store:ty) => { matrix! { @cells $store, data:
         a_wiped_store_stops_every_node_and_goes_on_above_the_floor
+    } };
+    (@replica $store:ty) => { matrix! { @cells $store, replica:
+        an_active_killed_at_random_points_loses_no_acknowledged_record
+        an_active_paused_over_a_takeover_has_its_late_record_refused
     } };
     (@herd $store:ty) => { matrix! { @cells $store, herd:
         a_thousand_nodes_that_rejoin_at_once_make_a_bounded_number_of_calls
@@ -89,13 +106,13 @@ macro_rules! matrix {
 }
 
 matrix! {
-    sqlite: Sqlite => processes data herd no_proxies;
-    postgres: Postgres => processes server connections data herd;
-    mariadb: Mariadb => processes server connections data herd;
-    redis: Redis => processes server connections data herd;
+    sqlite: Sqlite => processes replica data herd no_proxies file wellbeing;
+    postgres: Postgres => processes replica server connections data herd witness wellbeing;
+    mariadb: Mariadb => processes replica server connections data herd;
+    redis: Redis => processes replica server connections data herd witness wellbeing;
     redis_sentinel: RedisSentinel => processes promotion data no_proxies;
     redis_cluster: RedisCluster => processes server data no_proxies;
-    etcd: Etcd => processes server connections data herd;
+    etcd: Etcd => processes replica server connections data herd witness wellbeing;
     etcd_three: EtcdThree => processes server connections data leader;
     mixed: Mixed => processes data;
 }
@@ -105,5 +122,13 @@ matrix! {
 fn a_node_process() {
     if let Some(part) = node::part() {
         node::play(&part);
+    }
+}
+
+/// Nor is this: the part of a process that publishes.
+#[test]
+fn a_scribe_process() {
+    if let Some(script) = scribe::script() {
+        scribe::play(&script);
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use failover::machine::JobEnd;
+use failover::testkit::faults::{Fault, Faults, Faulty};
 use failover::time::{Clock, SystemClock};
 use failover::{FencingToken, JobHandler, JobRun, Node, NodeId, Right, RoleHooks, Timing};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub(crate) struct Part {
     /// The resource.
     pub(crate) socket: PathBuf,
     pub(crate) pace: Pace,
+    /// Whom it asks whether it is cut off.
+    pub(crate) witness: Option<String>,
+    /// How long its host may be silent.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 /// How fast a cell runs.
@@ -67,7 +72,7 @@ pub(crate) enum Said {
         checked: u64,
         ends_at: u64,
     },
-    /// It has checked its right, and waits before it writes.
+    /// It has checked its right, and waits before it writes. No call to the store is under way.
     Held,
     /// Its right is over.
     Over {
@@ -86,9 +91,20 @@ pub(crate) enum Told {
         id: u64,
         accepted: bool,
     },
-    /// Wait between the next check of the active right and the write that follows it, until `Go`.
+    /// Wait between the next check of the active right and the write that follows it, until `Go`. Meanwhile no call to the store is under way: one
+    /// that a process has half of when it is paused may hold a file or a row, and then nobody can take over, which is safe but shows nothing.
     Hold,
     Go,
+    /// No call to the store reaches it, until `Heal`.
+    Silence,
+    Heal,
+    /// Report a failure of this name and weight.
+    Fail(String, u32),
+    /// It is over.
+    Clear(String),
+    /// Feed the watchdog no more, until `Feed`.
+    Starve,
+    Feed,
     Leave,
 }
 
@@ -103,13 +119,21 @@ pub(crate) fn play(part: &Part) {
     runtime.expect("a runtime").block_on(async {
         let link = Link::connect(part).await;
         let backend = crate::stores::open(&part.url).await;
-        let node = Node::builder(backend, NodeId::new(&part.node).expect("a valid name"))
+        let (backend, faults) = Faulty::wrap(backend);
+        link.faults.set(faults).expect("once");
+        let mut node = Node::builder(backend, NodeId::new(&part.node).expect("a valid name"))
             .timing(part.pace.timing())
             .roster([NodeId::new("a").expect("a valid name"), NodeId::new("b").expect("a valid name")])
             .jobs(Worker(link.clone()))
-            .hooks(Leader(link.clone()))
-            .start()
-            .expect("a node can be started");
+            .hooks(Leader(link.clone()));
+        if let Some(witness) = &part.witness {
+            node = node.witness(witness.parse().expect("a witness's address"));
+        }
+        if let Some(limit) = part.watchdog {
+            node = node.watchdog(limit);
+        }
+        let node = node.start().expect("a node can be started");
+        link.reports.set(node.clone()).map_err(|_| "set before").expect("once");
         let (mut events, mut leave) = (node.events(), link.leave.subscribe());
         let telling = async {
             while let Some(stamped) = events.next().await {
@@ -124,7 +148,19 @@ pub(crate) fn play(part: &Part) {
                 _ = leave.wait_for(|leave| *leave) => node.shutdown().await,
             }
         };
-        let ((), finish) = tokio::join!(telling, leaving);
+        let feeding = async {
+            let clock = SystemClock::new();
+            loop {
+                if *link.fed.borrow() {
+                    node.feed();
+                }
+                clock.sleep_until(clock.now() + TICK).await;
+            }
+        };
+        let ((), finish) = tokio::select! {
+            ended = async { tokio::join!(telling, leaving) } => ended,
+            () = feeding => unreachable!("it never ends"),
+        };
         link.say(&Said::Finished { finish: format!("{finish:?}") });
         // Until the resource has heard it: it closes the connection then.
         std::future::pending::<()>().await;
@@ -138,6 +174,14 @@ struct Link {
     next: AtomicU64,
     hold: watch::Sender<bool>,
     leave: watch::Sender<bool>,
+    /// What can be done to its calls to the store.
+    faults: OnceLock<Faults>,
+    /// To whom its host reports.
+    reports: OnceLock<Node>,
+    /// Whether its host feeds the watchdog.
+    fed: watch::Sender<bool>,
+    /// By when every call has ended or was given up, and its connection with it.
+    call: Duration,
 }
 
 impl Link {
@@ -158,6 +202,10 @@ impl Link {
             next: AtomicU64::new(0),
             hold: watch::Sender::new(false),
             leave: watch::Sender::new(false),
+            faults: OnceLock::new(),
+            reports: OnceLock::new(),
+            fed: watch::Sender::new(true),
+            call: part.pace.call,
         });
         let (node, process) = (part.node.clone(), std::process::id());
         link.say(&Said::Hello { node, process, wall: wall() });
@@ -183,8 +231,24 @@ impl Link {
             }
             Told::Hold => drop(self.hold.send_replace(true)),
             Told::Go => drop(self.hold.send_replace(false)),
+            Told::Silence => self.faults().all(Fault::Hang),
+            Told::Heal => self.faults().heal(),
+            Told::Fail(name, weight) => {
+                self.report().report_failure(name, "as it was told", *weight).expect("it may weigh that");
+            }
+            Told::Clear(name) => self.report().clear_failure(name).expect("a name"),
+            Told::Starve => drop(self.fed.send_replace(false)),
+            Told::Feed => drop(self.fed.send_replace(true)),
             Told::Leave => drop(self.leave.send_replace(true)),
         }
+    }
+
+    fn faults(&self) -> &Faults {
+        self.faults.get().expect("nobody is told anything before its node is there")
+    }
+
+    fn report(&self) -> &Node {
+        self.reports.get().expect("it has started, because it has told an event")
     }
 
     fn say(&self, said: &Said) {
@@ -198,9 +262,13 @@ impl Link {
         self.answers.lock().expect("no panic").insert(id, answer);
         let (work, checked, ends_at) = (token.name.clone(), now(), right.ends_at().as_nanos());
         if *self.hold.borrow() && work == "active" {
+            self.faults().all(Fault::Hang);
+            let clock = SystemClock::new();
+            clock.sleep_until(clock.now() + self.call).await;
             self.say(&Said::Held);
             let mut hold = self.hold.subscribe();
             hold.wait_for(|hold| !hold).await.expect("the link lasts");
+            self.faults().heal();
         }
         self.say(&Said::Write { id, work, token: token.number, asked, checked, ends_at });
         answered.await.unwrap_or(false)

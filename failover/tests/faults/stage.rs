@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use failover::time::{Clock, SystemClock};
 use failover::{Admin, Backend, JobId, JobSpec};
+use failover_testing::process;
 use failover_testing::proxy::Proxy;
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::node::{PART, Pace, Part, Told};
@@ -42,19 +42,16 @@ pub(crate) struct Stage<S> {
     pub(crate) pace: Pace,
     /// What is put behind the `?` of every address from now on.
     pub(crate) option: Option<String>,
+    /// Whom the nodes ask whether they are cut off.
+    witness: Option<String>,
+    /// How long their hosts may be silent.
+    watchdog: Option<Duration>,
     nodes: BTreeMap<String, Process>,
     _directory: TempDir,
 }
 
 /// Killed when it is dropped; if this process is killed, it notices by its connection.
 struct Process(Child);
-
-impl Process {
-    fn signal(&self, what: Signal) {
-        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, what).expect("it is a child that was not waited for");
-    }
-}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -71,7 +68,13 @@ pub(crate) fn tokens(tenures: &[Tenure; 2]) -> [u64; 2] {
 impl<S: Served> Stage<S> {
     /// As [`set`](Self::set), with proxies between `a` and the server, for `a` alone.
     pub(crate) async fn set_with_proxies(pace: Pace) -> (Self, Proxies) {
+        Self::set_with_proxies_and(pace, None).await
+    }
+
+    /// The same, with a witness for both nodes.
+    pub(crate) async fn set_with_proxies_and(pace: Pace, witness: Option<String>) -> (Self, Proxies) {
         let mut stage = Self::empty(pace).await;
+        stage.witness = witness;
         let proxies = Proxies::new(&stage.store);
         let url = stage.with_option(stage.store.url_at(&proxies.ports()));
         stage.enter_at("a", url, &[]).await;
@@ -111,7 +114,8 @@ impl<S: Store> Stage<S> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = tokio::task::block_in_place(S::start);
         let resource = Resource::open(directory.path());
-        let stage = Self { store, resource, pace, option: None, nodes: BTreeMap::new(), _directory: directory };
+        let (option, witness, watchdog, nodes) = (None, None, None, BTreeMap::new());
+        let stage = Self { store, resource, pace, option, witness, watchdog, nodes, _directory: directory };
         stage.submit().await;
         stage
     }
@@ -124,7 +128,25 @@ impl<S: Store> Stage<S> {
 
     /// Two nodes: `a`, which does everything, and `b`, which stands by.
     pub(crate) async fn set(pace: Pace) -> Self {
+        Self::set_with(pace, None).await
+    }
+
+    /// The same, with a witness for both.
+    pub(crate) async fn set_with(pace: Pace, witness: Option<String>) -> Self {
         let mut stage = Self::empty(pace).await;
+        stage.witness = witness;
+        stage.fill().await
+    }
+
+    /// The same, with a watchdog for the host of each.
+    pub(crate) async fn set_watched(pace: Pace, limit: Duration) -> Self {
+        let mut stage = Self::empty(pace).await;
+        stage.watchdog = Some(limit);
+        stage.fill().await
+    }
+
+    async fn fill(self) -> Self {
+        let mut stage = self;
         stage.enter("a", &[]).await;
         stage.holds("a").await;
         stage.enter("b", &[]).await;
@@ -158,7 +180,14 @@ impl<S: Store> Stage<S> {
 
     /// The same, with the store at another address.
     pub(crate) async fn enter_at(&mut self, node: &str, url: String, environment: &[(String, String)]) {
-        let part = Part { node: node.to_owned(), url, socket: self.resource.socket(), pace: self.pace };
+        let part = Part {
+            node: node.to_owned(),
+            url,
+            socket: self.resource.socket(),
+            pace: self.pace,
+            witness: self.witness.clone(),
+            watchdog: self.watchdog,
+        };
         let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
         command.args(["a_node_process", "--exact", "--nocapture", "--test-threads=1"]);
         command.env(PART, serde_json::to_string(&part).expect("plain data")).envs(environment.iter().cloned());
@@ -174,14 +203,14 @@ impl<S: Store> Stage<S> {
         drop(self.nodes.remove(node).expect("it was started"));
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP. It stands still when this returns.
     pub(crate) fn pause(&self, node: &str) {
-        self.nodes[node].signal(Signal::STOP);
+        process::pause(self.nodes[node].0.id());
     }
 
     /// SIGCONT.
     pub(crate) fn resume(&self, node: &str) {
-        self.nodes[node].signal(Signal::CONT);
+        process::resume(self.nodes[node].0.id());
     }
 
     /// By when everything has to be in order again once a fault has ended: a ttl, one poll, two round trips, the store's own

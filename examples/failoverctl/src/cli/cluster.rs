@@ -82,6 +82,17 @@ pub(crate) struct DrainArgs {
     pub(crate) then: Overdue,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceCommand {
+    /// Empty the node, hand its role over, and have it take part in nothing
+    On(DrainArgs),
+    /// Let it take part again
+    Off {
+        /// The node
+        node: NodeId,
+    },
+}
+
 /// What becomes of the jobs that a drain has not moved in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Overdue {
@@ -145,6 +156,12 @@ pub(crate) struct WhatArgs {
 pub(crate) enum SettingsCommand {
     /// Show them
     Show,
+    /// Set who runs the jobs and who may lead
+    Topology {
+        /// Which
+        #[arg(value_name = "TOPOLOGY")]
+        topology: Shape,
+    },
     /// Set how nodes are chosen for jobs: ordered, spread, or the name of one that the nodes' hosts bring along
     Strategy {
         /// Its name
@@ -168,4 +185,22 @@ pub(crate) enum SettingsCommand {
         /// Its name
         name: ClassName,
     },
+}
+
+/// Who runs the jobs and who may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    /// All nodes, in the roster's order; any of them may lead
+    Ordered,
+    /// The active node runs all of them; only nodes on the roster may be active or standby
+    ActiveStandby,
+}
+
+impl From<Shape> for failover::control::Topology {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Ordered => Self::Ordered,
+            Shape::ActiveStandby => Self::ActiveStandby,
+        }
+    }
 }

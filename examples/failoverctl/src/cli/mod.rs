@@ -1,6 +1,9 @@
 //! The command line.
 
+mod clients;
 mod cluster;
+mod config;
+mod incidents;
 mod job;
 mod values;
 
@@ -8,11 +11,15 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use failover::{ClusterName, Invalid, NodeId, Timing};
+use failover::{ClusterName, Invalid, NodeId, Timing, Witness};
 
+pub(crate) use clients::{ClientArgs, ResolveArgs};
 pub(crate) use cluster::{
-    CapacityArgs, DrainArgs, FailbackArgs, NodeArg, PlanArgs, RosterCommand, SettingsCommand, WhatArgs,
+    CapacityArgs, DrainArgs, FailbackArgs, MaintenanceCommand, NodeArg, PlanArgs, RosterCommand, SettingsCommand,
+    WhatArgs,
 };
+pub(crate) use config::ConfigCommand;
+pub(crate) use incidents::{HistoryArgs, IncidentsArgs, IncidentsCommand, WhichArgs};
 pub(crate) use job::JobCommand;
 pub(crate) use values::{FailbackRule, Label, Span, labels};
 
@@ -72,10 +79,43 @@ pub(crate) enum Command {
     /// Show or set what holds for the whole cluster
     #[command(subcommand)]
     Settings(SettingsCommand),
+    /// Show, edit and take back the cluster's configuration as a whole
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show who is active, the nodes and the jobs
     Status(StatusArgs),
+    /// Show the incidents: which nodes were lost, and what was done about it
+    Incidents(IncidentsArgs),
+    /// Show what happened to the cluster, newest first
+    History(HistoryArgs),
     /// Hand the active role over as planned, with no moment of two owners
     Switchover(SwitchoverArgs),
+    /// Make a node active when the active one cannot be asked
+    ///
+    /// Refused while another node holds the active lease, because it may be acting. If its machine is off, say so with --machine-is-off: NODE then
+    /// takes over as soon as that lease has lapsed, before any other node, also while the cluster is paused. A lease that is held is never broken, so two
+    /// nodes are never active by this. But see that the machine really is off: one that is not goes on acting, and as soon as it
+    /// renews the lease, the activation is withdrawn.
+    Activate(ActivateArgs),
+    /// Have nothing happen by itself: no takeover, no moved job; everything is still watched and shown
+    Pause(PauseArgs),
+    /// End a pause
+    Resume,
+    /// Take a node out of all work, its jobs and its role handed over first, or let it take part again
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
+    /// Tell where clients can reach the active node
+    Resolve(ResolveArgs),
+}
+
+impl Command {
+    /// Whether a guard of this process is to give back what it holds, should it die.
+    pub(crate) fn is_guarded(&self) -> bool {
+        match self {
+            Self::Node(NodeArgs { pace, .. }) | Self::Run(RunArgs { pace, .. }) => !pace.no_guard,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +131,25 @@ pub(crate) struct NodeArgs {
     /// Something to tell about the node; may be given several times
     #[arg(long = "label", value_name = "K=V")]
     pub(crate) labels: Vec<Label>,
+    /// The version to tell the others, for the configuration's version rule
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version_of: Option<String>,
+    /// Keep a copy of the cluster's configuration in this file, and begin with it while the store is away; nobody becomes active from it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) local_config: Option<std::path::PathBuf>,
+    /// Whom to ask, while the store does not answer, whether this node is cut off: tcp://HOST:PORT, http://… or command:PROGRAM ARGUMENT …; may be
+    /// given several times
+    #[arg(long = "witness", value_name = "WITNESS")]
+    pub(crate) witnesses: Vec<Witness>,
+    /// What to run for each lost node while this one is active, by `sh -c`: once, claimed in the store before. It is told of the incident in
+    /// `FAILOVER_LOST_NODE` and the like
+    #[arg(long, value_name = "CMD")]
+    pub(crate) on_incident: Option<String>,
+    /// How long that may run
+    #[arg(long, default_value = "60s", value_name = "DURATION", requires = "on_incident")]
+    pub(crate) on_incident_within: Span,
+    #[command(flatten)]
+    pub(crate) clients: ClientArgs,
     #[command(flatten)]
     pub(crate) pace: Pace,
 }
@@ -121,6 +180,9 @@ pub(crate) struct Pace {
     /// Between SIGTERM and SIGKILL when a command is stopped as planned
     #[arg(long, default_value = "10s", value_name = "DURATION")]
     grace: Span,
+    /// Start no guard: after a crash of this process, others wait until its leases have lapsed
+    #[arg(long)]
+    no_guard: bool,
 }
 
 impl Pace {
@@ -151,6 +213,25 @@ pub(crate) struct SwitchoverArgs {
     /// How long to wait for it
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     pub(crate) within: Span,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActivateArgs {
+    /// The node that is to become active
+    pub(crate) node: NodeId,
+    /// The machine of the node that holds the active lease is off and stays so
+    #[arg(long)]
+    pub(crate) machine_is_off: bool,
+    /// How long to wait for it
+    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    pub(crate) within: Span,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// Who pauses it, for others to see; without it, the user's name
+    #[arg(long, value_name = "WHO")]
+    pub(crate) by: Option<String>,
 }
 
 #[cfg(test)]

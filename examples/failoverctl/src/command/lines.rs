@@ -153,6 +153,7 @@ pub(crate) fn state(state: &State) -> &'static str {
         State::Ready { .. } => "ready",
         State::Queued => "queued",
         State::Bound { .. } => "bound",
+        State::Held { .. } => "held",
         State::BackingOff { .. } => "backing_off",
         State::GaveUp { .. } => "gave_up",
         State::Completed => "completed",

@@ -1,17 +1,19 @@
 //! `node NAME`: a node whose jobs are external commands.
 
+use failover::guard::Guard;
 use failover::machine::Finish;
 use failover::{Capacity, Node};
 
+use super::response::OnIncident;
 use super::runner::Commands;
 use crate::cli::{Global, NodeArgs};
 use crate::failure::{Failure, Status};
-use crate::guard::adopt_orphans;
+use crate::guard::{adopt_orphans, spare};
 use crate::output::{EventLine, Form, Printer};
 use crate::signals::Asked;
 use crate::store::{self, Absent};
 
-pub(crate) async fn run(global: &Global, args: &NodeArgs) -> Result<u8, Failure> {
+pub(crate) async fn run(global: &Global, args: &NodeArgs, guard: Option<Guard>) -> Result<u8, Failure> {
     let timing = args.pace.timing()?;
     // Before a store is made for it.
     let capacity = Capacity::of(args.capacity)?;
@@ -19,16 +21,42 @@ pub(crate) async fn run(global: &Global, args: &NodeArgs) -> Result<u8, Failure>
     let asked = Asked::listen()?;
     adopt_orphans();
 
-    let backend = store::open(global, Absent::Create).await?;
+    let backend = match &args.local_config {
+        None => store::open(global, Absent::Create).await?,
+        Some(kept) => store::open_or_go_on(global, kept).await?,
+    };
     let jobs = Commands { cluster: global.cluster.clone(), grace: args.pace.grace() };
+    let heir = match (&guard, &global.store) {
+        (Some(guard), Some(url)) => {
+            spare(guard.id()).await;
+            Some(guard.attach(url, &global.cluster))
+        }
+        _ => None,
+    };
     let mut builder = Node::builder(backend, args.name.clone()).timing(timing).capacity(args.capacity).jobs(jobs);
     if let Some(weight) = args.weight {
         builder = builder.weight(weight);
     }
+    if let Some(heir) = heir {
+        builder = builder.guarded(heir);
+    }
     for label in &args.labels {
         builder = builder.label(&label.name, &label.value);
     }
-    let node = builder.start()?;
+    if let Some(version) = &args.version_of {
+        builder = builder.version(version);
+    }
+    if let Some(path) = &args.local_config {
+        builder = builder.local_config(path);
+    }
+    for witness in &args.witnesses {
+        builder = builder.witness(witness.clone());
+    }
+    if let Some(command) = &args.on_incident {
+        let (grace, within) = (args.pace.grace(), args.on_incident_within.0);
+        builder = builder.response("on-incident", OnIncident { command: command.clone(), grace, within });
+    }
+    let node = args.clients.apply(builder)?.start()?;
 
     let form = Form::new(global.json);
     let printer = Printer::start();

@@ -33,7 +33,7 @@ pub(crate) async fn failback(global: &Global, args: &FailbackArgs) -> Result<u8,
     Ok(0)
 }
 
-fn failure(error: OrderError) -> Failure {
+pub(super) fn failure(error: OrderError) -> Failure {
     match error {
         OrderError::Store(error) => error.into(),
         OrderError::NoNode(invalid) => Failure::refused(invalid.to_string()),

@@ -1,18 +1,19 @@
 //! `run NAME --lease LEASE -- CMD…`: a command on exactly one of the machines that call this.
 
 use failover::election::{Election, Leadership};
+use failover::guard::Guard;
 use failover::lease::{LeaseView, Tenant};
 use failover::{Backend, LeaseName, Term};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, RunArgs};
 use crate::failure::{Failure, Status};
-use crate::guard::{self, Cause, CommandLine, Ended, Exit, Output, adopt_orphans};
+use crate::guard::{self, Cause, CommandLine, Ended, Exit, Output, adopt_orphans, spare};
 use crate::output::{EventLine, Form, Show, now};
 use crate::signals::Asked;
 use crate::store::{self, Absent};
 
-pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<u8, Failure> {
+pub(crate) async fn run(global: &Global, args: &RunArgs, guard: Option<Guard>) -> Result<u8, Failure> {
     let timing = args.pace.timing()?;
     let lease = LeaseName::election(&args.lease)?;
     let asked = Asked::listen()?;
@@ -21,7 +22,12 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<u8, Failure> 
     let backend = store::open(global, Absent::Create).await?;
     let tell = Tell { form: Form::new(global.json), node: args.name.to_string(), lease: args.lease.clone() };
     tell_who_has_it(&backend, &lease, &tell).await;
-    let election = Election::builder(backend.leases.clone(), &args.lease, args.name.clone())?.timing(timing).start()?;
+    let mut election = Election::builder(backend.leases.clone(), &args.lease, args.name.clone())?.timing(timing);
+    if let (Some(guard), Some(url)) = (&guard, &global.store) {
+        spare(guard.id()).await;
+        election = election.guarded(guard.attach(url, &global.cluster));
+    }
+    let election = election.start()?;
 
     loop {
         let leadership = tokio::select! {

@@ -19,6 +19,7 @@ pub(crate) async fn run(global: &Global, command: &SettingsCommand) -> Result<u8
             name.check()?;
             new_admin(global).await?.set_strategy(name).await?
         }
+        SettingsCommand::Topology { topology } => new_admin(global).await?.set_topology((*topology).into()).await?,
         SettingsCommand::Failback { rule } => new_admin(global).await?.set_failback(rule.0).await?,
         SettingsCommand::Damping { falls, within } => {
             let mut damping = Damping::default();
@@ -89,6 +90,7 @@ impl Show for SettingsLine {
         };
         let Damping { falls, within, .. } = settings.damping;
         [
+            format!("topology     {}", settings.topology.as_str()),
             format!("roster       {}", names(&settings.roster)),
             format!("maintenance  {}", names(&settings.maintenance)),
             format!("cordoned     {}", names(&settings.cordoned)),

@@ -27,6 +27,11 @@ use super::{GUARD, progress, this_program};
 /// children that is no guard is what a dead guard has left.
 static GUARDS: Mutex<BTreeSet<i32>> = Mutex::const_new(BTreeSet::new());
 
+/// Another child of this process that is no orphan.
+pub(crate) async fn spare(process: u32) {
+    GUARDS.lock().await.extend(i32::try_from(process));
+}
+
 /// How long a guard may be late in ending a command whose right has ended.
 const PATIENCE: Duration = Duration::from_millis(250);
 

@@ -13,6 +13,9 @@
 //! | the socket ends: the node has died | SIGKILL at once |
 //! | the command ends | SIGTERM to what it left behind, after the grace SIGKILL |
 //!
+//! Beside these there is one guard of the node itself (`failover::guard`), which gives the node's leases back when the node has died. It waits for whoever holds a descriptor that all of
+//! the node's descendants inherit: the guards here and their commands. So a command never overlaps with its successor either, however soon that one starts.
+//!
 //! It needs neither the node nor the store nor the network for any of it, only `CLOCK_BOOTTIME`. It is a child subreaper, so that
 //! a descendant that leaves the process group is still found. If the guard itself is killed, the kernel kills the command
 //! (parent death signal), and the node, which is a subreaper too, kills the rest.
@@ -29,7 +32,7 @@ mod watch;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub(crate) use host::{CommandLine, Ended, Output, run};
+pub(crate) use host::{CommandLine, Ended, Output, run, spare};
 pub(crate) use processes::adopt_orphans;
 pub(crate) use protocol::{Cause, Exit};
 

@@ -31,6 +31,8 @@ fn wrong_usage_is_named_by_field_value_and_rule_and_touches_nothing() {
         (&["run", "a", "--lease", "l", "--beat", "2s", "--ttl", "3s", "--", "true"], &["beat is `2s`", "three beats"]),
         (&["node", "a", "--ttl", "soon"], &["duration is `soon`", "such as 250ms, 5s or 1m30s"]),
         (&["node", "a", "--capacity", "-1"], &["-1"]),
+        (&["node", "a", "--witness", "tcp://gateway"], &["witness is `gateway`", "it must be `host:port`"]),
+        (&["node", "a", "--witness", "gateway"], &["witness is `gateway`", "tcp://host:port"]),
         (&["node", "a", "--label", "zone"], &["label is `zone`", "it must be NAME=VALUE"]),
         (&["job", "add", "one"], &["<CMD>"]),
         (&["job", "add", "one", "--"], &["<CMD>"]),

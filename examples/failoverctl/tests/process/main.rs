@@ -3,14 +3,20 @@
 //! One binary, so that the tests, which mostly wait, run side by side. Every wait is for an event and has a generous limit.
 
 mod apply;
+mod away;
+mod clients;
 mod common;
+mod config;
+mod crash;
 mod drain;
 mod explain;
 mod guard;
+mod incidents;
 mod input;
 mod jobs;
 mod leave;
 mod moves;
+mod operator;
 mod pause;
 mod places;
 mod run;

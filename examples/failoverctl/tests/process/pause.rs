@@ -2,8 +2,6 @@
 
 use std::process::{Command, Output};
 
-use rustix::process::Signal;
-
 use crate::common::{Place, eventually};
 
 /// A resource that remembers the highest token it has seen and refuses lower ones: `REGISTER TOKEN`.
@@ -48,7 +46,7 @@ fn a_stopped_node_has_no_jobs_left_before_another_starts_them_and_its_late_write
     let late = write(&place, old);
     assert!(!late.status.success() && String::from_utf8_lossy(&late.stdout).starts_with("refused: 1"), "{late:?}");
 
-    a.signal(Signal::CONT);
+    a.resume();
     a.event("lease_lost");
     a.event("node_joined");
     a.role("standby");
@@ -71,7 +69,7 @@ fn a_node_that_stands_still_for_a_moment_loses_nothing() {
     place.stop(&a);
     let lines = place.journal().0.len();
     place.until_journal("the job goes on", |j| j.0.len() > lines + 10);
-    a.signal(Signal::CONT);
+    a.resume();
     let renewed = place.until_status("a beats again", |s| s["nodes"][0]["age_ms"].as_u64() < Some(200));
     assert_eq!(renewed["active"]["node"], "a");
     assert!(!a.all().iter().any(|e| e["event"] == "lease_lost"));

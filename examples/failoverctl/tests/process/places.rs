@@ -85,7 +85,8 @@ fn pins_labels_and_groups_are_held_and_a_job_that_fits_nowhere_says_why_for_each
 #[test]
 fn what_cannot_ever_run_is_refused_when_it_is_added() {
     let place = Place::new();
-    let _a = start(&place, "a", &["--capacity", "5"]);
+    let mut a = start(&place, "a", &["--capacity", "5"]);
+    a.role("active");
     for (options, rule) in [
         (
             &["--pin", "a,x"][..],

@@ -69,7 +69,6 @@ fn a_signal_goes_to_the_command_and_the_lease_goes_on_once_it_has_ended() {
     b.event("lease_granted");
     assert!(now().since(asked) < LIMIT, "it was released, not waited for");
 
-    b.signal(Signal::KILL);
     let mut c = run(&place, "c", "exit 0");
     c.event("lease_waiting");
     c.signal(Signal::TERM);
@@ -86,7 +85,7 @@ fn a_lease_that_is_lost_stops_the_command_and_is_waited_for_anew() {
     place.stop(&a);
     b.event("lease_granted");
     assert!(place.strays_of("a").is_empty());
-    a.signal(Signal::CONT);
+    a.resume();
     a.event("lease_lost");
     eventually("the second run", || (runs(&place) == "a 1 nightly\nb 2 nightly\n").then_some(()));
     b.kill();

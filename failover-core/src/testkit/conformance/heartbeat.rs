@@ -1,25 +1,18 @@
 //! Clauses of [`HeartbeatStore`](crate::HeartbeatStore).
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Fixture;
 use super::kit::{WRITERS, fails, handles, longest, member, node, ok, together, wakes};
-use crate::Backend;
 use crate::capacity::Capacity;
+use crate::control::Pace;
 use crate::error::ErrorKind;
 use crate::heartbeat::{Heartbeat, Lead, News, Role, Sighting};
 use crate::ids::{Member, Term};
+use crate::{Backend, Endpoint};
 
 fn beat_of(member: Member, term: u64, seq: u64) -> Heartbeat {
-    let news = News {
-        role: Role::Inactive,
-        load: 0,
-        capacity: Capacity::of(10).unwrap_or_default(),
-        ready: false,
-        leaving: false,
-        lead: None,
-        labels: BTreeMap::new(),
-    };
+    let news = News::new(Role::Inactive, Capacity::of(10).unwrap_or_default());
     Heartbeat { member, term: Term(term), seq, news }
 }
 
@@ -41,13 +34,15 @@ pub async fn a_beat_is_sighted_unchanged(fixture: &dyn Fixture) {
     assert_eq!(sightings(&backend).await, [], "nobody has beaten yet");
     let labels = [("zone", "Zürich \"1\"\n"), ("", ""), ("a'b;--", "\\ \u{1F980}")];
     let news = News {
-        role: Role::Active,
         load: u32::MAX,
-        capacity: Capacity::NONE,
         ready: true,
         leaving: true,
         lead: Some(Lead { term: Term(9_007_199_254_740_991), standby: Some(member("n2", u128::MAX)) }),
+        endpoints: Endpoint::list("a:1;https://b.example/login?x=1").unwrap(),
         labels: labels.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        version: Some("1.4.2-rc.1+build.7".to_owned()),
+        pace: Pace::new(Duration::from_millis(400), Duration::from_secs(2)).ok(),
+        ..News::new(Role::Active, Capacity::NONE)
     };
     let said = Heartbeat { news, ..beat_of(member("n1", 7), 1 << 52, 1 << 52) };
     beat(&backend, &said).await;

@@ -102,6 +102,7 @@ macro_rules! __clauses {
                 a_free_lease_is_granted
                 the_holder_acquiring_again_keeps_its_term
                 the_holder_acquiring_again_restarts_its_ttl
+                the_holder_acquiring_again_for_another_ttl_has_that_one
                 another_incarnation_of_the_holders_node_is_refused
                 a_refusal_tells_holder_term_and_remaining_time
                 a_refused_acquire_changes_nothing

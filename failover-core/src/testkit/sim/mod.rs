@@ -13,6 +13,7 @@
 //! - Processes that crash, and start again as new incarnations at once, later or never; that stand still and go on with
 //!   everything that happened meanwhile coming in at once, in any order; that are told to leave.
 //! - Stores that refuse, hang (and apply or do not), restart, or are replaced by an empty one; for all nodes or for one.
+//! - Hosts that cannot be promoted, for a while or ever.
 //! - Hosts whose hooks and jobs take their time; jobs that end or break by themselves, or ignore the wish to stop until they are cut off.
 //! - Operators who submit and remove jobs, wish for switchovers to good and to bad targets, change roster and maintenance.
 //! - Hints that are prompt, late, for nothing, or never come.
@@ -21,7 +22,7 @@
 //! - A paused process stands still as a whole. That its jobs go on while only the machine stands still is not modelled: what
 //!   protects there is the guard, a process of its own, and the check of the right against the clock at each use.
 //! - A job that is cut off is gone at that moment. A host whose code cannot be cut off is protected by the resource's check of tokens.
-//! - Several stores that fail separately, records of a newer format, and clocks that leave the assumed ±5 %.
+//! - Several stores that fail separately (but a fence that one of them has and the lease store knows nothing of), records of a newer format, and clocks that leave the assumed ±5 %.
 //! - Exclusion in time between nodes that know the store from before a wipe and those that know the one after it. The terms
 //!   go on, because the operator sets a floor, so the resource's check of tokens protects.
 //!

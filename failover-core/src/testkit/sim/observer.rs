@@ -151,10 +151,17 @@ impl Observer {
                     self.count(Count::Hung);
                 }
             }
+            EventKind::PaceChanged => self.count(Count::PacesKept),
+            EventKind::VersionRefused => self.count(Count::HeldBack),
             EventKind::OrderDone => self.count(Count::OrdersDone),
             EventKind::SwitchoverDone => self.count(Count::Switchovers),
+            EventKind::SwitchoverFailed => self.count(Count::SwitchoversFailed),
             EventKind::SwitchoverRefused => self.count(Count::SwitchoversRefused),
             EventKind::StandbyAppointed => self.count(Count::Appointments),
+            EventKind::TakeoverWithheld if event.reason == Reason::FenceAbove => self.count(Count::StoodOff),
+            EventKind::ReliefRequested => self.count(Count::Reliefs),
+            EventKind::StoreSilent if event.reason == Reason::StoreAway => self.count(Count::StoresAway),
+            EventKind::StoreSilent if event.reason == Reason::CutOff => self.count(Count::CutOffs),
             EventKind::LeaseLost => {
                 self.count(Count::LeasesLost);
                 if matches!(event.reason, Reason::NodeLeaseEnding | Reason::ActiveLeaseEnding) {

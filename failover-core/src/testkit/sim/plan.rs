@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use crate::control::{Errand, Settings};
-use crate::ids::NodeId;
+use crate::control::{Errand, Pace, Settings, Topology, VersionRule};
+use crate::ids::{ActionName, FailureName, NodeId};
 use crate::job::JobSpec;
-use crate::machine::Command;
+use crate::machine::{Command, Switch};
 use crate::timing::Timing;
 
 /// The cluster as it is set up.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) timing: Timing,
+    /// The slowest and the quickest that it may be told to be.
+    pub(super) slowest: Timing,
+    pub(super) quickest: Timing,
     pub(super) nodes: Vec<NodePlan>,
     pub(super) jobs: Vec<JobPlan>,
     /// How long a request or a reply takes while nothing is wrong.
@@ -20,6 +23,16 @@ pub(super) struct Setup {
     pub(super) lateness: Duration,
     pub(super) hints: Hints,
     pub(super) hooks: HookPlan,
+    /// Within which time the hosts feed their watchdogs, if they have any. They do so four times as often.
+    pub(super) watchdog: Option<Duration>,
+    /// Whether the nodes have a witness to ask.
+    pub(super) witnessed: bool,
+    /// How the hosts' guards are, if they have any.
+    pub(super) guards: Option<GuardPlan>,
+    /// The response actions that every node knows.
+    pub(super) responses: Vec<ResponsePlan>,
+    /// Whether a fence may be above what the lease store grants, until the faults end.
+    pub(super) ahead: bool,
     /// How often, of 1000 inputs, a copy of the machine is woken early to see that it does nothing.
     pub(super) nudges: u64,
 }
@@ -31,10 +44,14 @@ pub(super) struct NodePlan {
     pub(super) origin: u64,
     pub(super) ppm: i32,
     pub(super) capacity: u32,
+    /// The version its host tells; an upgrade changes it.
+    pub(super) version: Option<&'static str>,
     /// When it first starts; never, if only a `restart` is to start it.
     pub(super) starts: Option<Duration>,
     /// Whether it is started again if it is down when the faults end.
     pub(super) returns: bool,
+    /// Whether its host can never be promoted.
+    pub(super) hopeless: bool,
 }
 
 /// One job and how it behaves.
@@ -59,6 +76,25 @@ pub(super) enum JobFate {
     /// Tells no more progress after this time and pays no heed to anything but being cut off. Not any more once the faults have
     /// ended, but then a run that hangs already has to be found out.
     Hangs(Duration),
+}
+
+/// One response action and how it behaves.
+#[derive(Debug, Clone)]
+pub(super) struct ResponsePlan {
+    pub(super) name: ActionName,
+    pub(super) takes: Duration,
+    pub(super) fails: bool,
+}
+
+/// What guards are like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GuardPlan {
+    /// Of so many in a hundred changes they hear only with the next.
+    pub(super) late: u64,
+    /// How soon they notice that their host is dead.
+    pub(super) notices: (Duration, Duration),
+    /// How often at most they make a call again.
+    pub(super) again: u64,
 }
 
 /// How long the hooks take.
@@ -90,10 +126,49 @@ pub(super) enum Act {
     Submit(usize),
     Remove(usize),
     Switchover(Option<NodeId>),
+    Activate(NodeId),
+    /// Whether anything is to happen by itself.
+    Standstill(Switch),
+    Topology(Topology),
     Settings(Box<Settings>),
+    /// An edit of the settings that are there: how fast to be, or as it was started.
+    Pace(Option<Pace>),
+    /// Another: how versions must match, and which.
+    Versions(VersionRule, Option<&'static str>),
+    /// The process is ended and started again as another version.
+    Upgrade(Target, &'static str),
     /// What an operator asks for once.
     Order(Errand),
+    /// An operator acknowledges the incident of this number, counted around.
+    Ack(usize),
+    /// An operator has an action of the incident of this number retried.
+    Retry(usize),
     Command(Target, Command),
+    /// An operator sets how long the role stays after a relief.
+    HoldOff(Duration),
+    /// The host says that something is wrong with it, or that it is over.
+    Report(Target, FailureName, u32),
+    Clear(Target, FailureName),
+    /// The host does nothing any more for a while: it neither feeds its watchdog nor returns from a hook.
+    Hang(Target, Duration),
+    /// The node's host cannot be promoted for a while.
+    Refuse(Target, Duration),
+    /// The jobs or the documents have seen a term that is so much higher than any the store ever granted: they are in another store, and one of the two
+    /// was replaced.
+    Ahead(Beside, u64),
+    /// An operator raises the floor of the lease store above every fence.
+    Floor,
+    /// No witness answers the node for a while.
+    Unwitnessed(Target, Duration),
+    /// Neither does the store.
+    CutOff(Target, Duration),
+}
+
+/// What may be in another store than the leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    Jobs,
+    Documents,
 }
 
 /// Whom it befalls.

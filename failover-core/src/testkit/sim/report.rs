@@ -121,7 +121,7 @@ fn play(schedule: &Schedule, options: Options, traced: bool) -> Engine {
     let bound = heals + invariants::bound(&schedule.setup);
     engine.schedule_bound(bound);
     let starting = schedule.setup.jobs.iter().map(|job| job.starting).max().unwrap_or_default();
-    let end = bound + schedule.setup.timing.beat() * 3 + starting;
+    let end = bound + schedule.setup.slowest.beat() * 3 + starting;
     engine.schedule_bound(end);
     engine.run_until(end);
     engine

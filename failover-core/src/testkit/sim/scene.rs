@@ -1,26 +1,37 @@
 //! What is true at a moment, as nobody in the cluster can see it: the ground on which the invariants stand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::control::{self, Settings};
 use crate::heartbeat::Role;
-use crate::ids::{Epoch, JobId, LeaseName, Member, NodeId, StateKey, Term};
+use crate::ids::{ActionName, Epoch, JobId, LeaseName, Member, NodeId, StateKey, Term};
 use crate::lease::Lease;
 use crate::machine::{Call, Effect, Fault, Input, Reply};
 use crate::memory::World;
 use crate::record;
 use crate::time::Time;
+use crate::timing::Timing;
 
 /// The whole truth.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) now: Time,
     pub(super) world: World,
+    /// How many of the shortest beats fit into a second.
+    pub(super) haste: u32,
     /// Counts the wipes: leases and jobs of different eras have nothing to do with one another.
     pub(super) era: u32,
     pub(super) nodes: Vec<NodeScene>,
     pub(super) ledger: Ledger,
+    /// The shortest hold-off after a relief that was ever in force.
+    pub(super) hold_off: Duration,
+    /// The quickest that the nodes may be told to be.
+    pub(super) quickest: Timing,
+    /// When an operator last wished for a switchover.
+    pub(super) wished_at: Option<Time>,
     /// When the faults ended, once they have.
     pub(super) healed: Option<Time>,
 }
@@ -46,14 +57,56 @@ pub(super) struct ProcessScene {
     pub(super) awake_since: Time,
     pub(super) role: Role,
     pub(super) capacity: u32,
+    /// The version of its program.
+    pub(super) version: Option<&'static str>,
     /// What it may act under, by its own clock.
     pub(super) rights: BTreeMap<LeaseName, RightScene>,
     /// Whether its operators want it in maintenance.
     pub(super) parked: bool,
     /// The jobs whose code may run.
     pub(super) runs: BTreeSet<(JobId, Epoch)>,
-    /// Whether the host acts as active: from `Promote` until `Demoted`, or until it is cut off.
-    pub(super) hosting: bool,
+    pub(super) host: HostScene,
+    /// Whether its host can never be promoted.
+    pub(super) hopeless: bool,
+    /// How its host hangs, if it does.
+    pub(super) hangs: Option<Hang>,
+    /// How it is cut off, or was last.
+    pub(super) cut_off: Option<CutOff>,
+    /// The response actions that run: of whose loss, which, and which attempt.
+    pub(super) responding: BTreeSet<(Member, ActionName, u32)>,
+}
+
+/// What the host does as the active node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostScene {
+    Quiet,
+    /// From `Promote` until `Demoted`, or until it is cut off.
+    Acts,
+    /// The same, but it could not be promoted.
+    Refused,
+}
+
+impl HostScene {
+    pub(super) fn is_quiet(self) -> bool {
+        self == Self::Quiet
+    }
+}
+
+/// A host that hangs, and what has to come of it if it has a watchdog.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hang {
+    pub(super) since: Time,
+    pub(super) loses_role_by: Time,
+    pub(super) loses_right_by: Time,
+}
+
+/// A process that neither the store nor a witness answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CutOff {
+    pub(super) since: Time,
+    pub(super) until: Time,
+    /// How long after the last answer it may take to stand down.
+    pub(super) notices_within: Duration,
 }
 
 /// A right as its holder believes in it.
@@ -92,6 +145,14 @@ impl Scene {
     pub(super) fn document<T: DeserializeOwned + Default>(&self, key: &StateKey) -> T {
         let document = self.world.get(key);
         document.and_then(|document| record::decode("get", key.as_str(), &document.value).ok()).unwrap_or_default()
+    }
+
+    /// Whether the settings that are there admit this process beside the node that is active.
+    pub(super) fn admits(&self, process: &ProcessScene) -> bool {
+        let settings: Settings = self.document(&control::settings_key());
+        let up = || self.nodes.iter().filter_map(|node| node.process.as_ref());
+        let active = || up().find(|process| process.role == Role::Active)?.version.map(str::to_owned);
+        settings.admits(process.version, active)
     }
 
     pub(super) fn process(&self, node: usize) -> Option<&ProcessScene> {

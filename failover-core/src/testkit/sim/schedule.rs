@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::plan::{Act, Hints, HookPlan, JobFate, JobPlan, NodePlan, Setup, Target, Weather};
+use super::plan::{
+    Act, Beside, GuardPlan, Hints, HookPlan, JobFate, JobPlan, NodePlan, ResponsePlan, Setup, Target, Weather,
+};
 use super::rng::Rng;
-use crate::control::{Drain, Errand, Overdue, Settings, StrategyName};
-use crate::ids::{GroupName, JobId, NodeId};
+use crate::control::{Drain, Errand, Overdue, Pace, Settings, StrategyName, Topology, VersionRule};
+use crate::ids::{ActionName, FailureName, GroupName, JobId, NodeId};
 use crate::job::{Failback, FailoverPolicy, JobPolicy, JobSpec};
 use crate::machine::{Command, Switch};
 use crate::timing::Timing;
@@ -29,14 +31,21 @@ impl Schedule {
         let rng = &mut rng;
         let heals = rng.millis(5_000, 18_000);
         let nodes = nodes(rng);
-        let setup = Setup {
+        let mut setup = Setup {
             timing: Timing::default(),
+            slowest: Timing::default(),
+            quickest: Timing::default(),
             jobs: jobs(rng, &nodes),
             nodes,
             latency: (Duration::from_millis(1), rng.millis(2, 40)),
             lateness: if rng.percent(50) { Duration::ZERO } else { rng.millis(0, 5) },
             hints: hints(rng),
             hooks: HookPlan { prepare: hook(rng), promote: hook(rng), demote: hook(rng) },
+            watchdog: None,
+            witnessed: false,
+            guards: None,
+            responses: Vec::new(),
+            ahead: false,
             nudges: 10,
         };
         let mut acts = Vec::new();
@@ -55,6 +64,36 @@ impl Schedule {
         }
         if wipes {
             acts.push((rng.between(Duration::from_secs(2), heals), Act::Wipe));
+        }
+        for (at, pace) in paces(rng, heals) {
+            acts.push((at, Act::Pace(pace)));
+            if let Some(Ok(timing)) = pace.map(|pace| setup.timing.at_pace(pace.beat, pace.ttl)) {
+                let (slow, quick) = (setup.slowest.ttl(), setup.quickest.ttl());
+                setup.slowest = if timing.ttl() > slow { timing } else { setup.slowest };
+                setup.quickest = if timing.ttl() < quick { timing } else { setup.quickest };
+            }
+        }
+        // Drawn last, so that what is drawn before is what it always was.
+        health(rng, &mut setup, heals, &mut acts);
+        acts.extend(upgrades(rng, &mut setup.nodes, heals));
+        setup.responses = responses(rng);
+        if !setup.responses.is_empty() {
+            for _ in 0..rng.below(4) {
+                let number = rng.index(8);
+                let act = if rng.percent(70) { Act::Retry(number) } else { Act::Ack(number) };
+                acts.push((rng.between(Duration::from_secs(4), heals), act));
+            }
+        }
+        operators(rng, &setup.nodes, heals, &mut acts);
+        guards(rng, &mut setup, heals, &mut acts);
+        refusals(rng, &mut setup.nodes, heals, &mut acts);
+        if rng.percent(10) {
+            setup.ahead = true;
+            let beside = if rng.percent(60) { Beside::Jobs } else { Beside::Documents };
+            let at = rng.between(Duration::ZERO, heals);
+            acts.push((at, Act::Ahead(beside, [1, 3, 40, 1_000][rng.index(4)])));
+            // Whoever is elected next runs into it at once.
+            acts.push((at + rng.millis(0, 500), Act::Crash(Target::Active, Some(rng.millis(5, 500)))));
         }
         acts.sort_by_key(|(at, _)| *at);
         Self { seed, setup, acts, heals }
@@ -83,9 +122,11 @@ fn nodes(rng: &mut Rng) -> Vec<NodePlan> {
             1 => 50_000,
             _ => i32::try_from(rng.below(100_001)).unwrap_or(0) - 50_000,
         },
+        version: None,
         capacity: if rng.percent(60) { 50 } else { 1 + u32::try_from(rng.below(6)).unwrap_or(0) },
         starts: Some(if rng.percent(80) { rng.millis(0, 1_000) } else { rng.millis(0, 9_000) }),
         returns: i == keeper || rng.percent(80),
+        hopeless: false,
     };
     NODES.iter().take(count).enumerate().map(plan).collect()
 }
@@ -167,6 +208,51 @@ fn errand(rng: &mut Rng, nodes: &[NodePlan]) -> Errand {
     Errand::Move { job, to: node }
 }
 
+/// How fast the cluster is told to be, and when. Mostly not at all; drawn last, so that everything else is as it was without.
+fn paces(rng: &mut Rng, heals: Duration) -> Vec<(Duration, Option<Pace>)> {
+    if !rng.percent(30) {
+        return Vec::new();
+    }
+    let mut paces = Vec::new();
+    for _ in 0..=rng.below(4) {
+        let ttl = [1_500, 2_500, 5_000, 9_000][rng.index(4)];
+        let beat = Duration::from_millis(ttl / 5);
+        let pace = if rng.percent(20) { None } else { Pace::new(beat, Duration::from_millis(ttl)).ok() };
+        paces.push((rng.between(Duration::from_millis(1_500), heals), pace));
+    }
+    paces
+}
+
+/// The version gate, and nodes that come back as another version. Drawn last, like the paces.
+fn upgrades(rng: &mut Rng, nodes: &mut [NodePlan], heals: Duration) -> Vec<(Duration, Act)> {
+    if !rng.percent(15) {
+        return Vec::new();
+    }
+    for node in nodes.iter_mut() {
+        node.version = Some("1.0.0");
+    }
+    let rule = if rng.percent(70) { VersionRule::Compatible } else { VersionRule::Exact };
+    let mut acts = vec![(rng.millis(1_500, 3_000), Act::Versions(rule, None))];
+    for _ in 0..=rng.below(4) {
+        let version = if rng.percent(80) { "1.1.0" } else { "2.0.0" };
+        acts.push((rng.between(Duration::from_secs(2), heals), Act::Upgrade(target(rng, nodes), version)));
+    }
+    if rng.percent(30) {
+        acts.push((rng.between(Duration::from_secs(3), heals), Act::Versions(rule, Some("1.1.0"))));
+    }
+    acts
+}
+
+fn responses(rng: &mut Rng) -> Vec<ResponsePlan> {
+    let count = if rng.percent(40) { 0 } else { 1 + rng.index(2) };
+    let plan = |name: &&str| ResponsePlan {
+        name: ActionName::new(*name).unwrap_or_else(|e| unreachable!("{e}")),
+        takes: if rng.percent(60) { rng.millis(0, 100) } else { rng.millis(0, 6_000) },
+        fails: rng.percent(20),
+    };
+    ["mail", "unlock"].iter().take(count).map(plan).collect()
+}
+
 fn hook(rng: &mut Rng) -> Duration {
     match rng.below(10) {
         0..7 => rng.millis(0, 40),
@@ -199,6 +285,49 @@ fn weather(rng: &mut Rng) -> Weather {
         2 | 3 => Weather::Lossy { requests: rng.below(60), replies: rng.below(80) },
         4 => Weather::Refusing,
         _ => Weather::Hanging { applied: rng.below(101) },
+    }
+}
+
+/// Hosts that hang or fail, and nodes that are cut off.
+fn health(rng: &mut Rng, setup: &mut Setup, heals: Duration, acts: &mut Vec<(Duration, Act)>) {
+    let from = Duration::from_secs(2);
+    if rng.percent(35) {
+        setup.watchdog = Some(rng.millis(1_000, 3_000));
+        for _ in 0..=rng.below(3) {
+            acts.push((rng.between(from, heals), Act::Hang(target(rng, &setup.nodes), rng.millis(200, 9_000))));
+        }
+    }
+    if rng.percent(35) {
+        setup.witnessed = true;
+        for _ in 0..=rng.below(2) {
+            let (whom, lasts) = (target(rng, &setup.nodes), rng.millis(500, 9_000));
+            let act = if rng.percent(70) { Act::CutOff(whom, lasts) } else { Act::Unwitnessed(whom, lasts) };
+            acts.push((rng.between(from, heals), act));
+        }
+    }
+    if rng.percent(35) {
+        acts.push((rng.between(Duration::ZERO, from), Act::HoldOff(rng.millis(300, 6_000))));
+        for _ in 0..=rng.below(7) {
+            let name = FailureName::new(["disk", "line"][rng.index(2)]).unwrap_or_else(|e| unreachable!("{e}"));
+            let whom = target(rng, &setup.nodes);
+            let weight = [0, 1, 10, 10, 100][rng.index(5)];
+            let act = if rng.percent(70) { Act::Report(whom, name, weight) } else { Act::Clear(whom, name) };
+            acts.push((rng.between(from, heals), act));
+        }
+    }
+}
+
+/// Guards, and hosts that die under them: soon back, or not.
+fn guards(rng: &mut Rng, setup: &mut Setup, heals: Duration, acts: &mut Vec<(Duration, Act)>) {
+    if !rng.percent(40) {
+        return;
+    }
+    let late = if rng.percent(50) { 0 } else { rng.below(60) };
+    let slow = if rng.percent(70) { rng.millis(1, 10) } else { rng.millis(10, 7_000) };
+    setup.guards = Some(GuardPlan { late, notices: (Duration::from_micros(200), slow), again: rng.below(3) });
+    for _ in 0..=rng.below(3) {
+        let back = rng.percent(80).then(|| if rng.percent(60) { rng.millis(1, 300) } else { rng.millis(300, 6_000) });
+        acts.push((rng.between(Duration::from_secs(1), heals), Act::Crash(target(rng, &setup.nodes), back)));
     }
 }
 
@@ -237,5 +366,46 @@ fn act(rng: &mut Rng, nodes: &[NodePlan], heals: Duration) -> Act {
         92..94 => Act::Order(errand(rng, nodes)),
         94..96 => Act::Command(Target::Node(rng.index(nodes.len())), Command::Maintenance(Switch::Off)),
         _ => Act::Command(target(rng, nodes), Command::Leave),
+    }
+}
+
+/// What operators do to the whole cluster, and what befalls it in the middle of that.
+fn operators(rng: &mut Rng, nodes: &[NodePlan], heals: Duration, acts: &mut Vec<(Duration, Act)>) {
+    if rng.percent(15) {
+        acts.push((rng.millis(0, 2_000), Act::Topology(Topology::ActiveStandby)));
+    }
+    if rng.percent(20) {
+        let from = rng.between(Duration::from_millis(1_500), heals);
+        acts.push((from, Act::Standstill(Switch::On)));
+        acts.push((rng.between(from, heals), Act::Standstill(Switch::Off)));
+        if rng.percent(40) {
+            acts.push((rng.between(from, heals), Act::Activate(nodes[rng.index(nodes.len())].id.clone())));
+        }
+    }
+    if rng.percent(30) {
+        let at = rng.between(Duration::from_secs(2), heals);
+        acts.push((at, Act::Switchover(rng.percent(60).then(|| nodes[rng.index(nodes.len())].id.clone()))));
+        let whom = if rng.percent(50) { Target::Active } else { Target::Standby };
+        let act = match rng.below(4) {
+            0 | 1 => Act::Crash(whom, Some(rng.millis(200, 6_000))),
+            2 => Act::Pause(whom, rng.millis(200, 6_000)),
+            _ => Act::Weather(Some(whom), rng.millis(100, 3_000), weather(rng)),
+        };
+        // Any step of it may be the last.
+        acts.push((at + rng.millis(0, 600), act));
+    }
+}
+
+/// Hosts that cannot be promoted: for a while, or one that never can.
+fn refusals(rng: &mut Rng, nodes: &mut [NodePlan], heals: Duration, acts: &mut Vec<(Duration, Act)>) {
+    if !rng.percent(25) {
+        return;
+    }
+    for _ in 0..=rng.below(2) {
+        let whom = if rng.percent(50) { Target::Standby } else { target(rng, nodes) };
+        acts.push((rng.between(Duration::ZERO, heals), Act::Refuse(whom, rng.millis(500, 12_000))));
+    }
+    if rng.percent(40) {
+        nodes[rng.index(nodes.len())].hopeless = true;
     }
 }

@@ -29,10 +29,13 @@ pub(super) fn apply(world: &mut World, now: Time, member: &Member, call: &Call) 
         Call::Changes { since, limit } => Reply::Changes(world.changes(*since, *limit).map_err(fault)?),
         Call::Assign { fence, moves } => Reply::Assigned(world.assign(fence, moves, stamp(now)).map_err(fault)?),
         Call::Report(reports) => Reply::Reported(world.report(reports, stamp(now)).map_err(fault)?),
-        Call::List { prefix, limit } => Reply::Documents(world.list(prefix, None, *limit).map_err(fault)?),
+        Call::List { prefix, after, limit } => {
+            Reply::Documents(world.list(prefix, after.as_ref(), *limit).map_err(fault)?)
+        }
         Call::Put { key, value, expect, fence } => {
             Reply::Written(world.put(key, value, *expect, Some(fence)).map_err(fault)?)
         }
+        Call::Delete { key, expect, fence } => Reply::Deleted(world.delete(key, *expect, Some(fence)).map_err(fault)?),
     })
 }
 
@@ -51,5 +54,6 @@ pub(super) const fn verb(call: &Call) -> &'static str {
         Call::Report(_) => "report",
         Call::List { .. } => "list",
         Call::Put { .. } => "put",
+        Call::Delete { .. } => "delete",
     }
 }

@@ -17,6 +17,11 @@ pub trait Tamper {
     /// Changes what `member`'s machine wants done.
     fn effect(&mut self, _member: &Member, _effect: &mut Effect) {}
 
+    /// Whether guards take a host that stands still for dead.
+    fn takes_a_pause_for_death(&self) -> bool {
+        false
+    }
+
     /// Answers a call in the store's stead.
     fn store(&mut self, _world: &mut World, _now: Time, _by: &Member, _call: &Call) -> Option<Result<Reply, Fault>> {
         None

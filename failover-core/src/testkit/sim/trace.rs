@@ -69,7 +69,9 @@ fn asks(call: &Call) -> String {
         Call::Report(reports) => format!("report {reports:?}"),
         Call::Changes { since, .. } => format!("changes since {since}"),
         Call::Put { key, value, expect, .. } => format!("put {key} {expect:?} {}", String::from_utf8_lossy(value)),
-        Call::Sightings | Call::Forget(_) | Call::List { .. } => store::verb(call).into(),
+        Call::List { prefix, after, .. } => format!("list {prefix} after {after:?}"),
+        Call::Delete { key, expect, .. } => format!("delete {key} {expect:?}"),
+        Call::Sightings | Call::Forget(_) => store::verb(call).into(),
     }
 }
 
@@ -103,6 +105,7 @@ fn answered(answer: &Result<Reply, Fault>) -> String {
         Ok(Reply::Reported(reported)) => format!("{reported:?}"),
         Ok(Reply::Documents(documents)) => format!("{} documents", documents.len()),
         Ok(Reply::Written(written)) => format!("{written:?}"),
+        Ok(Reply::Deleted(deleted)) => format!("{deleted:?}"),
         Err(fault) => format!("{fault:?}!"),
     }
 }

@@ -7,4 +7,7 @@ pub(crate) mod histories;
 pub(crate) mod leader;
 pub(crate) mod processes;
 pub(crate) mod promotion;
+pub(crate) mod replica;
 pub(crate) mod server;
+pub(crate) mod wellbeing;
+pub(crate) mod witness;

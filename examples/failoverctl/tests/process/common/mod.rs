@@ -24,6 +24,9 @@ use strays::{MARK, Stray, marked};
 /// How long anything may take before a test gives up. Far above what it does take, for slow machines.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
+/// Tells in the environment of whom a process is.
+const OF: &str = "FAILOVER_TEST_OF";
+
 /// The program under test.
 pub(crate) const FAILOVERCTL: &str = env!("CARGO_BIN_EXE_failoverctl");
 
@@ -125,7 +128,7 @@ impl Place {
     /// Starts a node with the tests' pace and further options.
     pub(crate) fn node_with(&self, name: &str, options: &[&str]) -> Process {
         let mut command = self.command();
-        command.args(["--json", "node", name]);
+        command.args(["--json", "node", name]).env(OF, name);
         // An option may be given once only.
         for pace in PACE.chunks(2).filter(|pace| !options.contains(&pace[0])) {
             command.args(pace);
@@ -204,10 +207,10 @@ impl Place {
     /// stands still, and with it everybody else, which is safe but shows nothing.
     pub(crate) fn stop(&self, process: &Process) {
         eventually("a moment between two writes", || {
-            process.signal(Signal::STOP);
+            process.pause();
             let between = !self.is_being_written();
             if !between {
-                process.signal(Signal::CONT);
+                process.resume();
             }
             between.then_some(())
         });
@@ -233,7 +236,7 @@ impl Place {
 
     /// The living processes that descend from this test and are neither nodes nor guards, nor about to become either.
     pub(crate) fn strays(&self) -> Vec<Stray> {
-        let ours = ["failoverctl", "failover-guard", "exe", "tokio-rt-worker"];
+        let ours = ["failoverctl", "failover-guard", "failover-heir", "exe", "tokio-rt-worker"];
         marked(&self.mark).into_iter().filter(|stray| !ours.contains(&stray.name.as_str())).collect()
     }
 
@@ -248,6 +251,14 @@ impl Place {
         self.strays().into_iter().filter(of).collect()
     }
 
+    /// The guards of this node's host itself.
+    pub(crate) fn heirs_of(&self, node: &str) -> Vec<Stray> {
+        let of =
+            |stray: &Stray| stray.name == "failover-heir" && stray.environment.get(OF).is_some_and(|of| of == node);
+        marked(&self.mark).into_iter().filter(of).collect()
+    }
+
+    /// The guards of commands.
     pub(crate) fn guards(&self) -> Vec<Stray> {
         marked(&self.mark).into_iter().filter(|stray| stray.name == "failover-guard").collect()
     }

@@ -103,6 +103,16 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it with SIGSTOP. It stands still when this returns, and what it has started goes on.
+    pub(crate) fn pause(&self) {
+        failover_testing::process::pause(self.child.id());
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        failover_testing::process::resume(self.child.id());
+    }
+
     /// Kills it and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);

@@ -1,6 +1,7 @@
 //! Who is granted a lease, and under which term: effects 1, 2, 3, 10 and 11.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::super::Fixture;
 use super::super::kit::{
@@ -8,7 +9,7 @@ use super::super::kit::{
 };
 use crate::error::ErrorKind;
 use crate::ids::Term;
-use crate::lease::{Acquired, LeaseView, Tenant};
+use crate::lease::{Acquired, LeaseView, Renewed, Tenant};
 
 /// Effect 7: before its first grant, a lease is free and its term is zero.
 pub async fn a_lease_never_granted_is_free_with_term_zero(fixture: &dyn Fixture) {
@@ -50,6 +51,31 @@ pub async fn the_holder_acquiring_again_restarts_its_ttl(fixture: &dyn Fixture) 
         granted(backend, &lease, &m, LONG).await;
         let view = ok(backend.leases.current(&lease).await);
         matches!(view.tenant, Tenant::Held { remaining, .. } if remaining + fixture.ttl() > LONG)
+    })
+    .await;
+}
+
+/// Effects 2 and 5: the holder that asks again for another ttl has that one from then on, also by renewals: so a cluster's pace can change.
+pub async fn the_holder_acquiring_again_for_another_ttl_has_that_one(fixture: &dyn Fixture) {
+    let backend = &fixture.open().await;
+    let ttl = fixture.ttl();
+    attempt("the ttl of the last grant is the lease's", |n| async move {
+        let lease = name(&format!("another-{n}"));
+        let m = member("n1", 1);
+        let first = granted(backend, &lease, &m, LONG).await;
+        // Rounded up by stores that count in whole seconds.
+        let most = ttl + Duration::from_secs(1);
+        let is_short = |view: LeaseView| matches!(view.tenant, Tenant::Held { remaining, .. } if remaining <= most);
+        let shorter = granted(backend, &lease, &m, ttl).await;
+        let mut holds = is_short(ok(backend.leases.current(&lease).await));
+        holds &= ok(backend.leases.renew(&shorter).await) == Renewed::Extended;
+        holds &= is_short(ok(backend.leases.current(&lease).await));
+        let longer = granted(backend, &lease, &m, LONG).await;
+        holds &= ok(backend.leases.renew(&longer).await) == Renewed::Extended;
+        let view = ok(backend.leases.current(&lease).await);
+        holds &= matches!(view.tenant, Tenant::Held { remaining, .. } if remaining > most);
+        assert_eq!((shorter.term, longer.term), (first.term, first.term), "the term stays");
+        holds
     })
     .await;
 }

@@ -8,7 +8,7 @@ use crate::job::JobRecord;
 use crate::machine::{Effect, HostInput, JobEnd};
 use crate::testkit::sim::coverage::Count;
 use crate::testkit::sim::plan::JobFate;
-use crate::testkit::sim::scene::{Fact, RightScene};
+use crate::testkit::sim::scene::{Fact, HostScene, RightScene};
 use crate::time::Time;
 
 /// How a run stands.
@@ -29,12 +29,16 @@ impl Engine {
         self.observer.hear(&self.scene, &Fact::Wants { node, effect: &effect });
         match effect {
             Effect::Call { id, call } => self.send(node, local, id, call),
-            Effect::Hold { .. } | Effect::Tell(_) => {}
+            Effect::Hold { .. } | Effect::Keep { .. } | Effect::Tell(_) => {}
+            Effect::AskWitness => self.ask_witness(node),
             Effect::Cancel { name, .. } => {
                 if name == LeaseName::node(&self.setup.nodes[node].id) {
                     for (job, epoch) in self.runs(node) {
                         self.stop(node, &job, epoch);
                     }
+                }
+                if name == LeaseName::active() {
+                    self.cut_responses(node);
                 }
             }
             Effect::Drop { name } => {
@@ -58,6 +62,7 @@ impl Engine {
             Effect::Start { job } => self.begin(node, &job),
             Effect::Stop { job, epoch, .. } => self.stop(node, &job, epoch),
             Effect::Cut { job, epoch } => self.cut_off(node, job, epoch),
+            Effect::Respond { action, attempt, incident } => self.respond(node, &action, attempt, incident.member()),
             Effect::Finish(finish) => {
                 if let Some(process) = self.nodes[node].process.as_mut() {
                     process.finished = Some(finish);
@@ -78,12 +83,15 @@ impl Engine {
             Effect::Drop { name } => {
                 scene.rights.remove(name);
                 if *name == LeaseName::active() {
-                    scene.hosting = false;
+                    scene.host = HostScene::Quiet;
                 }
             }
-            Effect::Promote { .. } => scene.hosting = true,
+            Effect::Promote { .. } => scene.host = HostScene::Acts,
             Effect::Start { job } => {
                 scene.runs.insert((job.spec.id().clone(), job.epoch));
+            }
+            Effect::Respond { action, attempt, incident } => {
+                scene.responding.insert((incident.member(), action.clone(), *attempt));
             }
             Effect::Call { .. }
             | Effect::Cancel { .. }
@@ -91,6 +99,8 @@ impl Engine {
             | Effect::Demote
             | Effect::Stop { .. }
             | Effect::Cut { .. }
+            | Effect::Keep { .. }
+            | Effect::AskWitness
             | Effect::Tell(_)
             | Effect::Finish(_) => {}
         }
@@ -180,12 +190,13 @@ impl Engine {
         if !self.is_life(node, life) {
             return;
         }
+        let Some(step) = self.withholds(node, step) else { return };
         match step {
             HostStep::Prepared => self.tell(node, HostInput::Prepared),
-            HostStep::Promoted => self.tell(node, HostInput::Promoted),
+            HostStep::Promoted => self.promoted(node),
             HostStep::Demoted => {
                 if let Some(scene) = self.scene.nodes[node].process.as_mut() {
-                    scene.hosting = false;
+                    scene.host = HostScene::Quiet;
                 }
                 self.tell(node, HostInput::Demoted);
             }
@@ -205,6 +216,13 @@ impl Engine {
                 }
             }
             HostStep::Ends { job, epoch, end } => self.ends(node, job, epoch, end),
+            HostStep::Feeds => self.feeds(node),
+            HostStep::Recovers => self.recovers(node),
+            HostStep::Clears(name) => self.tell(node, HostInput::FailureCleared { name }),
+            HostStep::Witness(reach) => self.tell(node, HostInput::Witness(reach)),
+            HostStep::Responds { incident, action, attempt, outcome } => {
+                self.responded(node, incident, action, attempt, outcome);
+            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! The loop: takes the next happening, lets it happen, and tells the observer.
 
 mod acts;
+mod guard;
 mod host;
+mod outside;
 mod process;
+mod respond;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::clock::LocalClock;
@@ -15,8 +18,8 @@ use super::queue::Queue;
 use super::rng::Rng;
 use super::scene::{Fact, Ledger, NodeScene, Scene};
 use super::tamper::Tamper;
-use crate::ids::{Epoch, JobId, Term};
-use crate::machine::{CallId, Effect, Fault, Finish, HostInput, Input, JobEnd, Machine, Reply};
+use crate::ids::{ActionName, Epoch, FailureName, JobId, Member, Term};
+use crate::machine::{CallId, Effect, Fault, Finish, HostInput, Input, JobEnd, Machine, Reach, Reply};
 use crate::memory::World;
 use crate::time::Time;
 
@@ -25,14 +28,41 @@ pub(super) use wire::{Fate, Rule};
 /// What is to happen at a moment. `life` tells for which start of the node's process; one that is gone by then misses it.
 #[derive(Debug)]
 enum Happening {
-    Wake { node: usize, life: u32 },
+    Wake {
+        node: usize,
+        life: u32,
+    },
     Arrive(Box<wire::Flight>),
-    Reply { node: usize, life: u32, id: CallId, answer: Box<Result<Reply, Fault>> },
-    GiveUp { node: usize, life: u32, id: CallId },
-    Host { node: usize, life: u32, step: HostStep },
-    Hint { node: usize, life: u32, hint: crate::machine::Hint },
-    Resume { node: usize, life: u32 },
-    Start { node: usize },
+    Reply {
+        node: usize,
+        life: u32,
+        id: CallId,
+        answer: Box<Result<Reply, Fault>>,
+    },
+    GiveUp {
+        node: usize,
+        life: u32,
+        id: CallId,
+    },
+    /// A guard sends this in the stead of its host.
+    Settle(Box<wire::Request>),
+    Host {
+        node: usize,
+        life: u32,
+        step: HostStep,
+    },
+    Hint {
+        node: usize,
+        life: u32,
+        hint: crate::machine::Hint,
+    },
+    Resume {
+        node: usize,
+        life: u32,
+    },
+    Start {
+        node: usize,
+    },
     Act(Box<Act>),
     Heal,
     Bound,
@@ -48,6 +78,11 @@ enum HostStep {
     Progress { job: JobId, epoch: Epoch },
     Hangs { job: JobId, epoch: Epoch },
     Ends { job: JobId, epoch: Epoch, end: JobEnd },
+    Feeds,
+    Recovers,
+    Clears(FailureName),
+    Witness(Reach),
+    Responds { incident: Member, action: ActionName, attempt: u32, outcome: Result<String, String> },
 }
 
 /// One start of a node's process.
@@ -64,11 +99,23 @@ struct Process {
     missed: Vec<Happening>,
     hints_due: [bool; 4],
     told_maintenance: bool,
+    /// When the host fed its watchdog last, by the node's clock, and what of it the machine knows.
+    fed_at: Time,
+    told_fed: Time,
+    /// The hooks that would have returned while the host hung.
+    withheld: Vec<HostStep>,
+    /// What its host has ever reported.
+    reported: BTreeSet<FailureName>,
     finished: Option<Finish>,
+    told: guard::Told,
 }
 
 struct Node {
     clock: LocalClock,
+    /// Until when no witness answers it.
+    unwitnessed: Time,
+    /// Until when its host cannot be promoted.
+    refuses: Time,
     process: Option<Process>,
     lives: u32,
     left: bool,
@@ -92,6 +139,8 @@ pub(super) struct Engine {
     wishes: u32,
     /// Inputs handled without time passing: more than a few thousand is a machine that spins.
     spin: u32,
+    /// The highest fence that the lease store knows nothing of.
+    ahead: Term,
 }
 
 /// Where a simulation's true time starts: not at zero, so that code which takes zero for "never" is found out.
@@ -106,12 +155,17 @@ impl Engine {
         let scene = Scene {
             now: DAWN,
             world: World::new(seed),
+            haste: 1_000_u32.div_ceil(u32::try_from(setup.quickest.beat().as_millis()).unwrap_or(1_000).max(1)),
             era: 0,
             nodes: setup.nodes.iter().map(node_scene).collect(),
             ledger: Ledger::default(),
+            hold_off: crate::control::HoldOff::default().0,
+            quickest: setup.quickest,
+            wished_at: None,
             healed: None,
         };
-        let node = |clock| Node { clock, process: None, lives: 0, left: false };
+        let node =
+            |clock| Node { clock, unwitnessed: Time::ZERO, refuses: Time::ZERO, process: None, lives: 0, left: false };
         let mut queue = Queue::new();
         for (node, plan) in setup.nodes.iter().enumerate() {
             if let Some(after) = plan.starts {
@@ -132,6 +186,7 @@ impl Engine {
             maintenance: std::collections::BTreeSet::new(),
             wishes: 0,
             spin: 0,
+            ahead: Term::ZERO,
             setup,
         }
     }
@@ -180,6 +235,7 @@ impl Engine {
             Happening::Wake { node, life } => self.wake(node, life),
             Happening::Arrive(flight) => self.arrive(&flight),
             Happening::Reply { node, life, id, answer } => self.answer(node, life, id, *answer),
+            Happening::Settle(request) => self.launch(*request, self.scene.now + self.setup.timing.call()),
             Happening::GiveUp { node, life, id } => self.answer(node, life, id, Err(Fault::Unknown)),
             Happening::Host { node, life, step } => self.host_step(node, life, step),
             Happening::Hint { node, life, hint } => self.hinted(node, life, hint),
@@ -200,6 +256,7 @@ impl Engine {
             | Happening::Host { node, life, .. }
             | Happening::Hint { node, life, .. } => (*node, *life),
             Happening::Arrive(_)
+            | Happening::Settle(_)
             | Happening::Resume { .. }
             | Happening::Start { .. }
             | Happening::Act(_)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{Engine, Happening, MOST_AT_ONCE, Process};
 use crate::capacity::Capacity;
 use crate::ids::{Incarnation, LeaseName, Member};
-use crate::machine::{Config, Finish, Input, Machine};
+use crate::machine::{Config, Finish, HostInput, Input, Machine};
 use crate::testkit::sim::coverage::Count;
-use crate::testkit::sim::scene::{Fact, ProcessScene};
+use crate::testkit::sim::scene::{Fact, HostScene, ProcessScene};
 use crate::time::Time;
 
 impl Engine {
@@ -25,9 +25,13 @@ impl Engine {
         let incarnation = Incarnation::from_u128(u128::from(self.rng.next()) << 32 | u128::from(life));
         let member = Member::new(self.setup.nodes[node].id.clone(), incarnation);
         let mut config = Config::new(member.clone(), self.setup.timing);
+        (config.watchdog, config.witnessed) = (self.setup.watchdog, self.setup.witnessed);
         config.capacity = Capacity::of(self.setup.nodes[node].capacity).unwrap_or_default();
+        config.version = self.setup.nodes[node].version.map(str::to_owned);
+        config.responses = self.setup.responses.iter().map(|plan| plan.name.clone()).collect();
         self.tamper.config(&mut config);
         let machine = Machine::new(config);
+        let told = super::guard::Told::nothing(machine.estate());
         let now = self.scene.now;
         self.scene.nodes[node].process = Some(ProcessScene {
             active: LeaseName::active(),
@@ -38,10 +42,15 @@ impl Engine {
             awake_since: now,
             role: machine.role(),
             capacity: self.setup.nodes[node].capacity,
+            version: self.setup.nodes[node].version,
             parked: false,
             rights: BTreeMap::new(),
             runs: BTreeSet::new(),
-            hosting: false,
+            host: HostScene::Quiet,
+            hopeless: self.setup.nodes[node].hopeless,
+            hangs: None,
+            cut_off: None,
+            responding: BTreeSet::new(),
         });
         self.nodes[node].process = Some(Process {
             machine,
@@ -53,7 +62,12 @@ impl Engine {
             missed: Vec::new(),
             hints_due: [false; 4],
             told_maintenance: false,
+            fed_at: Time::ZERO,
+            told_fed: Time::ZERO,
+            withheld: Vec::new(),
+            reported: BTreeSet::new(),
             finished: None,
+            told,
         });
         if life > 1 {
             self.observer.count(Count::Restarts);
@@ -61,12 +75,14 @@ impl Engine {
         self.park(node);
         self.observer.hear(&self.scene, &Fact::Born { node });
         self.feed(node, None, Input::Wake);
+        self.begin_feeding(node);
     }
 
     /// Ends the node's process, whatever it is doing.
     pub(super) fn end(&mut self, node: usize) {
         if self.nodes[node].process.is_some() {
             self.observer.hear(&self.scene, &Fact::Dying { node });
+            self.settle(node);
             self.nodes[node].process = None;
             self.scene.nodes[node].process = None;
         }
@@ -104,7 +120,14 @@ impl Engine {
     }
 
     /// Hands one input to the node's machine and carries out what it wants.
-    pub(super) fn feed(&mut self, node: usize, waited: Option<Duration>, mut input: Input) {
+    pub(super) fn feed(&mut self, node: usize, waited: Option<Duration>, input: Input) {
+        if let Some(fed_at) = self.sign_of_life(node) {
+            self.hand(node, None, Input::Host(HostInput::Fed(fed_at)));
+        }
+        self.hand(node, waited, input);
+    }
+
+    fn hand(&mut self, node: usize, waited: Option<Duration>, mut input: Input) {
         let Some(member) = self.scene.process(node).map(|process| process.member.clone()) else { return };
         self.tamper.input(&member, waited, &mut input);
         self.observer.hear(&self.scene, &Fact::Told { node, input: &input });
@@ -113,6 +136,7 @@ impl Engine {
         let Some(process) = self.nodes[node].process.as_mut() else { return };
         process.machine.handle(local, input, &mut effects);
         let role = process.machine.role();
+        self.bequeath(node);
         if let Some(scene) = self.scene.nodes[node].process.as_mut() {
             scene.role = role;
         }

@@ -28,6 +28,17 @@ pub(super) struct Flight {
     fate: Option<Fate>,
 }
 
+/// A call that is to be sent, in the name of one start of a node's process.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) node: usize,
+    pub(super) life: u32,
+    pub(super) id: CallId,
+    pub(super) call: Call,
+    pub(super) by: Member,
+    pub(super) era: u32,
+}
+
 /// What a scenario does to the next call of a kind.
 #[derive(Debug, Clone)]
 pub(in crate::testkit::sim) struct Rule {
@@ -53,9 +64,16 @@ impl Rule {
             Call::Renew(lease) | Call::Release { lease, .. } => Some(&lease.name),
             _ => None,
         };
+        // Of a document it is what its key begins with.
+        let is_below = |name: &LeaseName| match call {
+            Call::Put { key, .. } | Call::Delete { key, .. } | Call::List { prefix: key, .. } => {
+                key.as_str().split('/').next() == Some(name.as_str())
+            }
+            _ => false,
+        };
         self.node.is_none_or(|n| n == node)
             && self.verb == store::verb(call)
-            && (self.lease.is_none() || self.lease.as_ref() == lease)
+            && (self.lease.is_none() || self.lease.as_ref() == lease || self.lease.as_ref().is_some_and(is_below))
     }
 }
 
@@ -87,13 +105,20 @@ impl Engine {
 
     /// Sends a call on its way.
     pub(super) fn send(&mut self, node: usize, local: Time, id: CallId, call: Call) {
-        let now = self.scene.now;
-        let gives_up = self.nodes[node].clock.when(local + self.setup.timing.call());
+        let deadline = self.machine(node).map_or(self.setup.timing.call(), crate::machine::Machine::call_deadline);
+        let gives_up = self.nodes[node].clock.when(local + deadline);
         let Some(scene) = self.scene.process(node) else { return };
         let (by, era) = (scene.member.clone(), scene.era);
         let Some(process) = self.nodes[node].process.as_mut() else { return };
         let life = process.life;
         process.open.insert(id, local);
+        self.launch(Request { node, life, id, call, by, era }, gives_up);
+    }
+
+    /// Lets a request go its way; whoever sent it waits until `gives_up` for the answer.
+    pub(super) fn launch(&mut self, request: Request, gives_up: Time) {
+        let Request { node, life, id, call, by, era } = request;
+        let now = self.scene.now;
         let rule = self.rules.iter().position(|rule| rule.is_for(node, &call));
         let fate = rule.map(|i| self.rules.remove(i).fate);
         let lost = |weather| if let Weather::Lossy { requests, .. } = weather { requests } else { 0 };
@@ -195,6 +220,13 @@ impl Engine {
     /// Hints at what a call has changed, and at times at what it has not.
     fn spread(&mut self, stamp: u64, call: &Call) {
         let Hints::Within(within, spurious) = self.setup.hints else { return };
+        // Nobody waits for hints at what the active node writes down.
+        if let Call::Put { key, .. } | Call::Delete { key, .. } | Call::List { prefix: key, .. } = call
+            && *key != control::control()
+            && !key.is_below(&control::control())
+        {
+            return;
+        }
         let changed = self.scene.world.latest_stamp() != stamp;
         if !changed && (spurious == 0 || self.rng.below(1000) >= spurious) {
             return;
@@ -209,7 +241,7 @@ impl Engine {
                 Call::Acquire { name, .. } | Call::Current(name) => Hint::Lease(name.clone()),
                 Call::Renew(lease) | Call::Release { lease, .. } => Hint::Lease(lease.name.clone()),
                 Call::Changes { .. } | Call::Assign { .. } | Call::Report(_) => Hint::Jobs,
-                Call::List { .. } | Call::Put { .. } => Hint::Control,
+                Call::List { .. } | Call::Put { .. } | Call::Delete { .. } => Hint::Control,
             },
         );
     }

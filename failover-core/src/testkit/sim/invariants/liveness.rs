@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Invariant;
-use crate::control::{self, Settings};
+use crate::control::{self, Settings, Topology};
 use crate::heartbeat::Role;
-use crate::ids::{Epoch, JobId, Member, Revision};
+use crate::ids::{Epoch, JobId, Member, NodeId, Revision};
 use crate::job::{FailoverPolicy, JobChange, JobRecord, Phase};
 use crate::testkit::sim::plan::Setup;
 use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
@@ -27,9 +27,17 @@ use crate::testkit::sim::scene::{Fact, ProcessScene, Scene};
 /// - A run that hangs is told to stop when its promise is broken and cut off one promise later; if that is in vain, its node lets its
 ///   lease lapse another promise later.
 ///
+/// - A node whose host can never be promoted may be elected first. It gives the lease back and leaves it to the others for longer than
+///   they take to ask for it; so that comes on top once.
+///
+/// - Where a fence was above what the lease store grants, a node that was granted a term in vain asks again six ttls later at the latest, and
+///   whoever was active all the same is fenced and elected anew.
+///
+/// Where the pace changes, all of this goes by the slowest: the last one reaches everybody within its beat.
+///
 /// Clocks may run slow by the drift, so all of it is stretched by that.
 pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
-    let timing = &setup.timing;
+    let timing = &setup.slowest;
     let nodes = u32::try_from(setup.nodes.len()).unwrap_or(u32::MAX);
     let round_trip = setup.latency.1 * 2 + setup.lateness;
     let hooks = setup.hooks.prepare + setup.hooks.promote + setup.hooks.demote * 2;
@@ -41,7 +49,12 @@ pub(in crate::testkit::sim) fn bound(setup: &Setup) -> Duration {
     let place = timing.beat() * 2 + round_trip * 4 + starting + stopping * 2;
     let promises = setup.jobs.iter().filter_map(|job| job.spec.policy().progress);
     let hung = promises.max().map_or(Duration::ZERO, |promise| promise * 3 + timing.ttl());
-    let total = elect + promote + fence + place + hung;
+    // Who was slow until now hears of the last pace at its next look.
+    let hear = if setup.slowest == setup.quickest { Duration::ZERO } else { timing.beat() + round_trip };
+    // One that cannot be promoted is elected first, and leaves it to the others.
+    let refused = if setup.nodes.iter().any(|node| node.hopeless) { elect + promote } else { Duration::ZERO };
+    let stood_off = if setup.ahead { timing.ttl() * 6 + elect } else { Duration::ZERO };
+    let total = hear + stood_off + elect + promote + refused + fence + place + hung;
     total + total * timing.drift_ppm() / 1_000_000
 }
 
@@ -86,7 +99,10 @@ fn is_run(scene: &Scene, owner: &Member, record: &JobRecord) -> bool {
 
 /// Runs that the store has as running and that run nowhere, while there is somebody to decide what becomes of them.
 fn ending(scene: &Scene) -> BTreeSet<(JobId, Epoch)> {
-    if scene.nodes.iter().filter_map(|node| node.process.as_ref()).all(|process| process.parked) {
+    let settings: Settings = scene.document(&control::settings_key());
+    let mut up = scene.nodes.iter().filter_map(|node| node.process.as_ref());
+    let cannot = |p: &ProcessScene| p.parked || p.hopeless || !scene.admits(p) || !may_lead(&settings, &p.member.node);
+    if up.all(cannot) {
         return BTreeSet::new();
     }
     let running = jobs(scene).into_iter().filter(|record| record.phase == Phase::Running);
@@ -94,20 +110,31 @@ fn ending(scene: &Scene) -> BTreeSet<(JobId, Epoch)> {
     lost.map(|record| (record.spec.id().clone(), record.epoch)).collect()
 }
 
+/// Whether a drain of the node holds and jobs are still its own: its maintenance begins after that, and never if what is left there stays.
+fn is_emptying(scene: &Scene, process: &ProcessScene) -> bool {
+    let settings: Settings = scene.document(&control::settings_key());
+    let owned = || jobs(scene).into_iter().any(|record| record.owner.as_ref() == Some(&process.member));
+    settings.drains.contains_key(&process.member.node) && owned()
+}
+
 /// Whether everything is well. Gives the jobs that are on their way.
 fn whole(scene: &Scene) -> Result<BTreeSet<(JobId, Epoch)>, String> {
+    let settings = scene.document::<Settings>(&control::settings_key());
     let up = || scene.nodes.iter().filter_map(|node| node.process.as_ref());
-    let fit = || up().filter(|process| !process.parked);
+    let fit =
+        || up().filter(|process| !process.parked && scene.admits(process) && may_lead(&settings, &process.member.node));
     let of = |role: Role| up().filter(move |process| process.role == role).count();
-    let eligible = fit().count();
+    let eligible = fit().filter(|process| !process.hopeless).count();
     if eligible > 0 && of(Role::Active) != 1 {
         return Err(format!("{} nodes are active, {eligible} could be", of(Role::Active)));
     }
-    if eligible > 1 && of(Role::Standby) != 1 {
-        return Err(format!("{} nodes are standby beside the active one, {eligible} could be", of(Role::Standby)));
+    // That a host can never be promoted nobody knows before.
+    if eligible > 0 && fit().count() > 1 && of(Role::Standby) != 1 {
+        let fit = fit().count();
+        return Err(format!("{} nodes are standby beside the active one, {fit} could be", of(Role::Standby)));
     }
     for process in up() {
-        if process.parked != (process.role == Role::Maintenance) {
+        if process.parked != (process.role == Role::Maintenance) && !is_emptying(scene, process) {
             return Err(format!(
                 "{} is {}, and meant to be in maintenance: {}",
                 process.member, process.role, process.parked
@@ -160,6 +187,11 @@ fn is_settled(scene: &Scene, record: &JobRecord, fit: &[&ProcessScene]) -> Resul
     }
 }
 
+/// Whether the node may lead, by the cluster's topology.
+fn may_lead(settings: &Settings, node: &NodeId) -> bool {
+    settings.topology == Topology::Ordered || settings.roster.is_empty() || settings.roster.contains(node)
+}
+
 /// Whether its policy wants it to be left alone now.
 fn has_given_up(record: &JobRecord) -> bool {
     let over = record.spec.policy().retries.is_some_and(|most| record.course.retries >= most);
@@ -179,6 +211,9 @@ fn may_take(scene: &Scene, process: &ProcessScene, record: &JobRecord) -> bool {
         return false;
     }
     if settings.cordoned.contains(node) || settings.drains.contains_key(node) {
+        return false;
+    }
+    if settings.topology == Topology::ActiveStandby && process.role != Role::Active {
         return false;
     }
     let others = jobs(scene);

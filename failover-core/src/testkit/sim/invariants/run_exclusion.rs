@@ -6,7 +6,7 @@ use crate::testkit::sim::scene::{Fact, Scene};
 /// that it has ended, or until it is cut off with the node's right.
 ///
 /// A paused process runs nothing, but it may go on at any moment while its right lasts; and when it goes on without one,
-/// it has to cut its runs off before anything else.
+/// it has to cut its runs off before anything else. Of two that go on at the same instant, one has its turn first.
 pub(super) struct RunExclusion;
 
 impl Invariant for RunExclusion {
@@ -45,7 +45,8 @@ impl Invariant for RunExclusion {
 impl RunExclusion {
     fn alone(scene: &Scene, node: usize, concerns: impl Fn(&crate::JobId) -> bool) -> Result<(), String> {
         for (other, process) in scene.others(node) {
-            let counts = !process.paused || process.node_right(scene.now).is_some();
+            let stood_still = process.paused || process.awake_since == scene.now;
+            let counts = !stood_still || process.node_right(scene.now).is_some();
             if let Some((id, epoch)) = process.runs.iter().find(|(id, _)| counts && concerns(id)) {
                 return Err(format!("{id} runs on {} and, as {id}#{epoch}, on {}", scene.nodes[node].id, other.id));
             }

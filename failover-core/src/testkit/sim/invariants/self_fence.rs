@@ -68,7 +68,7 @@ fn dropped(scene: &Scene, process: &ProcessScene) -> Result<(), String> {
     if process.role == Role::Active && !process.rights.contains_key(&process.active) {
         return Err(format!("{member} calls itself active without the lease"));
     }
-    if process.hosting && !process.rights.contains_key(&process.active) {
+    if !process.host.is_quiet() && !process.rights.contains_key(&process.active) {
         return Err(format!("{member}'s host acts as active without the lease"));
     }
     Ok(())

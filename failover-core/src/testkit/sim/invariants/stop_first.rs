@@ -16,7 +16,7 @@ impl Invariant for StopFirst {
         let Some(process) = scene.process(*node) else { return Ok(()) };
         let member = &process.member;
         match call {
-            Call::Release { lease, .. } if lease.name == process.active && process.hosting => {
+            Call::Release { lease, .. } if lease.name == process.active && !process.host.is_quiet() => {
                 Err(format!("{member} gives {} back while its host still acts as active", lease.name))
             }
             Call::Release { lease, .. } if lease.name == process.own && !process.runs.is_empty() => {

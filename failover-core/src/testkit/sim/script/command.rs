@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Script, settings, show};
-use crate::ids::{JobId, LeaseName, NodeId};
+use super::{Script, incidents, settings, show};
+use crate::ids::{FailureName, JobId, LeaseName, NodeId};
 use crate::job::JobSpec;
 use crate::machine::{Command, Effect, Switch};
 use crate::testkit::sim::engine::{DAWN, Engine, Fate, Rule};
-use crate::testkit::sim::plan::{Act, JobFate, JobPlan, Target, Weather};
+use crate::testkit::sim::plan::{Act, Beside, JobFate, JobPlan, Target, Weather};
 
 /// For how long a condition is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,12 +18,16 @@ impl Script {
         let words: Vec<&str> = text.split_whitespace().collect();
         match words.as_slice() {
             ["nodes", names @ ..] => {
-                let (options, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|word| word.contains('='));
+                let is_option = |word: &&str| word.contains('=') || ["witnessed", "guarded"].contains(word);
+                let (options, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|word| is_option(word));
                 let capacity =
                     option(&options, "capacity")?.map_or(Ok(50), |n| n.parse().map_err(|e| format!("{n}: {e}")))?;
-                self.begin(&names, capacity)?;
+                let watchdog = option(&options, "watchdog")?.map(duration).transpose()?;
+                self.begin(&names, capacity, watchdog, options.contains(&"witnessed"), options.contains(&"guarded"))?;
             }
             ["job", name, options @ ..] => self.submit(name, options)?,
+            ["response", name, takes, how @ ..] => incidents::response(self.engine()?, name, takes, how)?,
+            ["incidents"] => return Ok(incidents::show(self.engine()?)),
             ["run", "until", condition] => return self.run_until(condition),
             ["advance", by] => {
                 let engine = self.engine()?;
@@ -62,17 +66,35 @@ impl Script {
             ["isolate", name, lasts] => {
                 Act::Weather(Some(node(name)?), duration(lasts)?, Weather::Hanging { applied: 0 })
             }
+            ["cut", "off", name, lasts] => Act::CutOff(node(name)?, duration(lasts)?),
+            ["unwitnessed", name, lasts] => Act::Unwitnessed(node(name)?, duration(lasts)?),
+            ["hang", name, lasts] => Act::Hang(node(name)?, duration(lasts)?),
+            ["ahead", what @ ("jobs" | "documents"), by] => {
+                let beside = if *what == "jobs" { Beside::Jobs } else { Beside::Documents };
+                Act::Ahead(beside, by.parse().map_err(|e| format!("{by}: {e}"))?)
+            }
+            ["floor"] => Act::Floor,
+            ["refuse", name, lasts] => Act::Refuse(node(name)?, duration(lasts)?),
+            ["report", name, what, weight] => {
+                let weight = weight.parse().map_err(|e| format!("{weight}: {e}"))?;
+                Act::Report(node(name)?, failure(what)?, weight)
+            }
+            ["clear", name, what] => Act::Clear(node(name)?, failure(what)?),
             ["outage", lasts] => Act::Weather(None, duration(lasts)?, Weather::Refusing),
             ["leave", name] => Act::Command(node(name)?, Command::Leave),
             ["maintenance", name, "on"] => Act::Command(node(name)?, Command::Maintenance(Switch::On)),
             ["maintenance", name, "off"] => Act::Command(node(name)?, Command::Maintenance(Switch::Off)),
             ["switchover"] => Act::Switchover(None),
+            ["activate", name] => Act::Activate(NodeId::new(name).map_err(|e| e.to_string())?),
             ["switchover", "to", name] => Act::Switchover(Some(NodeId::new(name).map_err(|e| e.to_string())?)),
             ["remove", job] => {
                 let position = engine.setup.jobs.iter().position(|plan| plan.spec.id().as_str() == *job);
                 Act::Remove(position.ok_or_else(|| format!("no job is called {job}"))?)
             }
-            _ => settings::act(engine, words)?.ok_or_else(|| format!("`{}` is no command", words.join(" ")))?,
+            _ => match incidents::act(engine, words)? {
+                Some(act) => act,
+                None => settings::act(engine, words)?.ok_or_else(|| format!("`{}` is no command", words.join(" ")))?,
+            },
         };
         engine.act(act);
         Ok(())
@@ -183,13 +205,18 @@ fn told(engine: &Engine, kind: &str) -> usize {
     heard.iter().filter(|(_, _, effect)| is_it(effect)).count()
 }
 
+fn failure(name: &str) -> Result<FailureName, String> {
+    FailureName::new(name).map_err(|e| e.to_string())
+}
+
 fn node(engine: &Engine, name: &str) -> Result<usize, String> {
     let position = engine.setup.nodes.iter().position(|plan| plan.id.as_str() == name);
     position.ok_or_else(|| format!("no node is called {name}"))
 }
 
 /// Every option of any command.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
+    "watchdog",
     "weight",
     "start",
     "stop",
@@ -212,7 +239,7 @@ pub(super) fn option<'a>(options: &[&'a str], key: &str) -> Result<Option<&'a st
         match word.split_once('=') {
             Some((name, value)) if name == key => found = Some(value),
             Some((name, _)) if OPTIONS.contains(&name) => {}
-            None if ["stubborn", "at-once"].contains(word) => {}
+            None if ["stubborn", "at-once", "witnessed", "guarded"].contains(word) => {}
             _ => return Err(format!("`{word}` is no option")),
         }
     }

@@ -5,7 +5,8 @@
 //! that begin with `#` are for the reader.
 //!
 //! ```text
-//! nodes a b c                         the cluster, which starts at once; `nodes a b capacity=2`
+//! nodes a b c                         the cluster, which starts at once; `nodes a b capacity=2`; watchdog=2s, witnessed, guarded
+//! response mail 2s                    right after it: every node knows this action, which takes that long; fails
 //! job j1                              submits a job; weight=2 start=100ms stop=1s completes=5s stubborn; progress=1s hangs=3s;
 //!                                     pin=a,b failover=manual retries=2 apart=g
 //! run until active=a                  or standby=b, stage a=isolated, j1=b (runs there), event=node_fenced; a minute at most
@@ -13,14 +14,24 @@
 //! crash a | restart a | leave a | maintenance a on | maintenance a off
 //! pause a 7s                          the process stands still
 //! isolate a 6s | outage 3s            no call of a's is answered; every call fails
+//! report a disk 10 | clear a disk     a's host says that something is wrong, or that it is over
+//! hang a 5s                           a's host neither feeds its watchdog nor returns from a hook
+//! refuse a 5s                         a's host cannot be promoted
+//! ahead jobs 1000 | ahead documents 9 | floor   what is in another store than the leases has seen a term so much higher; an operator mends it
+//! unwitnessed a 6s | cut off a 6s     no witness answers a; nor does the store
 //! drop request renew active from a    the next such call is lost; or its answer: drop reply …
 //! delay reply acquire active by 6s    so is one that is late; or delay request …; the lease and the node may be left out
 //! switchover to b | switchover        an operator's wish
 //! remove j1
 //! move j1 to b | failback a           an operator's order
+//! ack a | retry mail for a            about the latest incident of a
 //! roster b a | cordon a | uncordon a | failback automatic 5s
+//! pace 300ms 1500ms | pace as-started    the beat and the ttl of the cluster's settings
+//! versions compatible 1.1.0 | versions any   how versions must match; without one, that of the active node
+//! upgrade a 1.1.0                     the process ends and starts again as that version
 //! drain a at-once within=5s then=force
 //! write a active                      a's host writes with its last token without checking it; or write a j1
+//! incidents                           which there are, and how their actions stand
 //! status                              who is what, who holds what, what runs
 //! expect active=b                     as after `run until`
 //! expect-no node_fenced               such an event was never told
@@ -29,15 +40,17 @@
 //! The clocks all run at the store's rate and a message takes 5 ms, so every time in a transcript is exact.
 
 mod command;
+mod incidents;
 mod settings;
 mod show;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::engine::{DAWN, Engine};
 use super::observer::Observer;
-use super::plan::{Hints, HookPlan, NodePlan, Setup};
+use super::plan::{GuardPlan, Hints, HookPlan, NodePlan, Setup};
 use super::tamper::Honest;
 use crate::ids::NodeId;
 use crate::machine::Effect;
@@ -115,27 +128,43 @@ impl Script {
         self.engine.as_mut().ok_or_else(|| "the first command must be `nodes`".to_owned())
     }
 
-    fn begin(&mut self, names: &[&str], capacity: u32) -> Result<(), String> {
+    fn begin(
+        &mut self,
+        names: &[&str],
+        capacity: u32,
+        watchdog: Option<Duration>,
+        witnessed: bool,
+        guarded: bool,
+    ) -> Result<(), String> {
         let node = |(i, name): (usize, &&str)| {
             Ok(NodePlan {
                 id: NodeId::new(name).map_err(|e| e.to_string())?,
                 origin: 1_000_000 * (i as u64 + 1),
                 ppm: 0,
                 capacity,
-                starts: Some(std::time::Duration::from_millis(i as u64)),
+                version: None,
+                starts: Some(Duration::from_millis(i as u64)),
                 returns: false,
+                hopeless: false,
             })
         };
         let nodes = names.iter().enumerate().map(node).collect::<Result<Vec<_>, String>>()?;
-        let millis = std::time::Duration::from_millis;
+        let millis = Duration::from_millis;
         let setup = Setup {
             timing: Timing::default(),
+            slowest: Timing::default(),
+            quickest: Timing::default(),
             nodes,
             jobs: Vec::new(),
             latency: (millis(5), millis(5)),
             lateness: millis(0),
             hints: Hints::Within(millis(5), 0),
             hooks: HookPlan { prepare: millis(10), promote: millis(10), demote: millis(10) },
+            watchdog,
+            witnessed,
+            guards: guarded.then_some(GuardPlan { late: 0, notices: (millis(1), millis(1)), again: 0 }),
+            responses: Vec::new(),
+            ahead: true,
             nudges: 0,
         };
         let mut observer = Observer::strict(false);

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use super::command::{duration, option};
-use crate::control::{self, Drain, Errand, Overdue, Settings};
+use crate::control::{self, Drain, Errand, Overdue, Pace, Settings, VersionRule};
 use crate::ids::{GroupName, JobId, NodeId};
 use crate::job::{Failback, FailoverPolicy, JobPolicy};
 use crate::testkit::sim::engine::Engine;
-use crate::testkit::sim::plan::Act;
+use crate::testkit::sim::plan::{Act, Target};
 
 /// The settings or the order these words stand for; nothing if they are no such command.
 pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String> {
     let mut settings: Settings = engine.scene.document(&control::settings_key());
     match words {
+        ["pause"] => settings.paused = Some(control::Pause::default()),
+        ["resume"] => settings.paused = None,
+        ["topology", "ordered"] => settings.topology = control::Topology::Ordered,
+        ["topology", "active-standby"] => settings.topology = control::Topology::ActiveStandby,
         ["cordon", node] => drop(settings.cordoned.insert(id(node)?)),
         ["uncordon", node] => {
             settings.cordoned.remove(&id(node)?);
@@ -31,6 +35,26 @@ pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String
             settings.drains.insert(id(node)?, drain);
         }
         ["roster", nodes @ ..] => settings.roster = nodes.iter().map(|node| id(node)).collect::<Result<_, _>>()?,
+        ["versions", rule, version @ ..] if version.len() < 2 => {
+            let rule = match *rule {
+                "any" => VersionRule::Any,
+                "compatible" => VersionRule::Compatible,
+                "exact" => VersionRule::Exact,
+                other => return Err(format!("`{other}` is no rule")),
+            };
+            let version = version.first().map(|version| known_version(version)).transpose()?;
+            return Ok(Some(Act::Versions(rule, version)));
+        }
+        ["upgrade", name, version] => {
+            let node = engine.scene.nodes.iter().position(|node| node.id.as_str() == *name);
+            let node = node.ok_or_else(|| format!("no node is called {name}"))?;
+            return Ok(Some(Act::Upgrade(Target::Node(node), known_version(version)?)));
+        }
+        ["pace", "as-started"] => return Ok(Some(Act::Pace(None))),
+        ["pace", beat, ttl] => {
+            let pace = Pace::new(duration(beat)?, duration(ttl)?).map_err(|e| e.to_string())?;
+            return Ok(Some(Act::Pace(Some(pace))));
+        }
         ["failback", "automatic", stable_for] => {
             settings.failback = Failback::Automatic { stable_for: duration(stable_for)? };
         }
@@ -42,6 +66,12 @@ pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String
         _ => return Ok(None),
     }
     Ok(Some(Act::Settings(Box::new(settings))))
+}
+
+/// The versions there are in scenarios.
+fn known_version(version: &str) -> Result<&'static str, String> {
+    let known = ["1.0.0", "1.1.0", "2.0.0"].into_iter().find(|known| *known == version);
+    known.ok_or_else(|| format!("`{version}` is not among the versions of scenarios: 1.0.0, 1.1.0 and 2.0.0"))
 }
 
 fn id(name: &str) -> Result<NodeId, String> {

@@ -1,0 +1,168 @@
+//! The active role on its way: what the node that gives it up does, what the node that gets it does, and how it comes back.
+//!
+//! The lease is given to the named successor only after the host has stopped (law 8) and after that is on record. Where one of the two
+//! fails, this node gives the lease to itself instead: it leads again under a term of its own, two round trips later.
+
+use std::task::Poll;
+
+use super::effect::Effect;
+use super::input::{Fault, Reply};
+use super::reason::Reason;
+use super::table::{Stage, Trigger};
+use super::wishes::Attempt;
+use super::{Machine, Purpose};
+use crate::control::{SwitchPhase, SwitchWay, Switchover};
+use crate::ids::{NodeId, Version};
+use crate::state::{Expect, Written};
+use crate::time::Time;
+
+/// A switchover that this node is stepping down for.
+#[derive(Debug, Clone)]
+pub(super) struct Handover {
+    wish: Switchover,
+    version: Version,
+    to: NodeId,
+    record: OnRecord,
+}
+
+/// Whether it is on record that the work has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnRecord {
+    Due,
+    Open,
+    Written,
+    /// It will not be.
+    Never(Reason),
+}
+
+/// A node's place in the line for the active lease, by an operator's wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// It is the one that is meant, or the one that falls back.
+    Named,
+    /// Another is.
+    Behind,
+    /// Nobody is.
+    Nobody,
+}
+
+impl Handover {
+    /// To whom the role is to go.
+    pub(super) fn to(&self) -> &NodeId {
+        &self.to
+    }
+}
+
+impl Machine {
+    /// Begins to step down for a switchover that is on record as started.
+    pub(super) fn step_down(&mut self, now: Time, version: Version, wish: &Switchover, out: &mut Vec<Effect>) {
+        let Some(to) = wish.to.clone() else { return };
+        self.wishes.handover = Some(Handover { wish: wish.clone(), version, to, record: OnRecord::Due });
+        self.fire(now, Trigger::StepDown, out);
+    }
+
+    /// Whether the lease is still here only until it is on record to whom it goes.
+    pub(super) fn hands_over(&self) -> bool {
+        self.wishes.handover.is_some() && !self.active.claim.is_idle()
+    }
+
+    /// To whom the active lease goes now that the host has stopped, once that is settled.
+    pub(super) fn heir(&mut self, now: Time, out: &mut Vec<Effect>) -> Poll<Option<NodeId>> {
+        let Some(mut handover) = self.wishes.handover.take() else { return Poll::Ready(self.successor.take()) };
+        if self.stage != Stage::Demoting {
+            // It has to go faster: whoever takes over closes the switchover.
+            return Poll::Ready(Some(handover.to));
+        }
+        match handover.record {
+            OnRecord::Written => return Poll::Ready(Some(handover.to)),
+            OnRecord::Never(reason) => return Poll::Ready(Some(self.take_back(now, &handover, reason))),
+            OnRecord::Open => {}
+            OnRecord::Due => {
+                if let Some(reason) = self.unfit(&handover.to) {
+                    return Poll::Ready(Some(self.take_back(now, &handover, reason)));
+                }
+                // A step of before may still be under way; its outcome counts for this one as well.
+                if !self.calls.is_open(|purpose| *purpose == Purpose::Wish)
+                    && let Some(lease) = self.active.claim.held(now).cloned()
+                {
+                    handover.record = OnRecord::Open;
+                    let me = self.config.member.node.clone();
+                    let took = self.wishes.known_for(now, &handover.wish);
+                    let attempt = Attempt::on(now, handover.wish.clone(), took);
+                    let attempt = attempt.step(SwitchPhase::Released, &me, Reason::HostDemoted);
+                    self.write_wish(now, Expect::Version(handover.version), attempt, lease, out);
+                }
+            }
+        }
+        self.wishes.handover = Some(handover);
+        Poll::Pending
+    }
+
+    /// The role stays here: the lease is given to this very node, and comes back under a higher term.
+    fn take_back(&mut self, now: Time, handover: &Handover, reason: Reason) -> NodeId {
+        self.wishes.back = Some((handover.wish.id.clone(), reason, now + self.timing.ttl()));
+        self.config.member.node.clone()
+    }
+
+    /// Takes in whether it is on record that the work has ended.
+    pub(super) fn on_release_written(&mut self, outcome: &Result<Reply, Fault>) {
+        if let Some(handover) = self.wishes.handover.as_mut().filter(|handover| handover.record == OnRecord::Open) {
+            handover.record = match outcome {
+                Ok(Reply::Written(Written::Written(_))) => OnRecord::Written,
+                Ok(_) => OnRecord::Never(Reason::WishWithdrawn),
+                Err(_) => OnRecord::Never(Reason::NotOnRecord),
+            };
+        }
+    }
+
+    /// Whether an operator's wish calls this node to the active lease.
+    pub(super) fn called(&self, now: Time) -> Call {
+        let me = Some(&self.config.member.node);
+        if self.wishes.back.as_ref().is_some_and(|(_, _, until)| now < *until) {
+            return Call::Named;
+        }
+        let Some(wish) = self.wishes.open() else { return Call::Nobody };
+        match wish.way {
+            SwitchWay::Planned if !wish.phase.is_under_way() => Call::Nobody,
+            // Whoever gave the role up takes it back if the target does not take it in time.
+            SwitchWay::Planned if wish.to.as_ref() == me || wish.from.as_ref() == me => Call::Named,
+            SwitchWay::Activation if wish.to.as_ref() == me && wish.phase != SwitchPhase::Requested => Call::Named,
+            SwitchWay::Planned | SwitchWay::Activation => Call::Behind,
+        }
+    }
+
+    /// Does what a switchover asks of a node that is not active: prepare, or answer to an activation.
+    pub(super) fn follow_wish(&mut self, now: Time, out: &mut Vec<Effect>) {
+        if !matches!(self.stage, Stage::Inactive | Stage::Standby) {
+            return;
+        }
+        let me = self.config.member.node.clone();
+        let Some(wish) = self.wishes.open().filter(|wish| wish.to.as_ref() == Some(&me)) else { return };
+        match (wish.way, wish.phase) {
+            (SwitchWay::Planned, SwitchPhase::Preparing) => self.hooks.prepare(out),
+            (SwitchWay::Activation, SwitchPhase::Requested) => {
+                // Nobody leads who could answer, so the target does, under its own lease.
+                let Some(lease) = self.node.claim.may_begin(now).cloned() else { return };
+                let Some((version, wish)) = self.wishes.answerable(now) else { return };
+                let took = self.wishes.known_for(now, &wish);
+                let attempt = Attempt::on(now, Switchover { term: None, ..wish }, took);
+                let attempt = match self.unable(&me) {
+                    Some(reason) => attempt.step(SwitchPhase::Refused, &me, reason),
+                    None => attempt.step(SwitchPhase::Checked, &me, Reason::TargetFit),
+                };
+                self.write_wish(now, Expect::Version(version), attempt, lease, out);
+            }
+            (
+                SwitchWay::Planned | SwitchWay::Activation,
+                SwitchPhase::Requested
+                | SwitchPhase::Checked
+                | SwitchPhase::Preparing
+                | SwitchPhase::Started
+                | SwitchPhase::Released
+                | SwitchPhase::Done
+                | SwitchPhase::Refused
+                | SwitchPhase::Failed,
+            ) => {}
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What must keep the guard from acting: anything of its host that lives.
+
+use std::time::Duration;
+
+use failover::lease::Tenant;
+use failover::time::{Clock as _, SystemClock};
+use rustix::process::{Signal, kill_process};
+
+use crate::stage::{Host, Sqlite, Store as _, gone, is_given_back, open, pid, run, stays_held, store, tenant};
+
+/// A child that was started under the host's rights may do things under them, however the host `ends`.
+fn nothing_is_given_back_before_a_child_has_ended(ends: impl FnOnce(&mut Host)) {
+    run(async {
+        let server = store::<Sqlite>();
+        let backend = open(&server.url()).await;
+        let mut host = Host::start(&server.url());
+        host.holds("lease/one");
+        host.tell("child");
+        let child = pid(host.hears("child ").parse().unwrap());
+        ends(&mut host);
+        stays_held(&backend, "lease/one").await;
+        kill_process(child, Signal::KILL).unwrap();
+        is_given_back(&backend, "lease/one").await;
+    });
+}
+
+#[test]
+fn nothing_is_given_back_while_a_child_of_the_dead_host_lives() {
+    nothing_is_given_back_before_a_child_has_ended(Host::kill);
+}
+
+/// As a parent does that leaves its work to a child.
+#[test]
+fn nothing_is_given_back_while_a_child_goes_on_for_a_host_that_has_ended() {
+    nothing_is_given_back_before_a_child_has_ended(|host| {
+        host.tell("exit");
+        host.ends();
+    });
+}
+
+#[test]
+fn a_host_that_stands_still_is_not_dead() {
+    run(async {
+        let server = store::<Sqlite>();
+        let backend = open(&server.url()).await;
+        let mut host = Host::start(&server.url());
+        host.holds("lease/one");
+        host.signal(Signal::STOP);
+        stays_held(&backend, "lease/one").await;
+        host.signal(Signal::CONT);
+        host.tell("release lease/one");
+        host.hears("released");
+        // Killed where it stands, it is dead.
+        host.holds("lease/two");
+        host.signal(Signal::STOP);
+        host.kill();
+        is_given_back(&backend, "lease/two").await;
+    });
+}
+
+/// The process lives, though nothing of what the guard knew of is left. What it held lapses; the guard ends, and has done nothing.
+#[test]
+fn a_host_that_becomes_another_program_is_not_dead() {
+    run(async {
+        let server = store::<Sqlite>();
+        let backend = open(&server.url()).await;
+        let mut host = Host::start(&server.url());
+        host.tell("acquire lease/one 4000");
+        host.hears("term ");
+        host.tell("tell lease/one next");
+        host.hears("told");
+        let clock = SystemClock::new();
+        let start = clock.now();
+        host.tell("exec");
+        host.hears("exec");
+        gone(host.guard()).await;
+        assert!(clock.now().since(start) >= Duration::from_millis(3900), "it ends once all has lapsed");
+        // Given back, it would be reserved.
+        assert_eq!(tenant(&backend, "lease/one").await, Tenant::Free);
+    });
+}

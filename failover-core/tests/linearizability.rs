@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use failover_core::lease::{Acquired, LeaseView, Renewed, Tenant};
 use failover_core::memory::MemoryStore;
 use failover_core::testkit::faults::{Fault, Faulty};
-use failover_core::testkit::history::{Answer, Bounds, Call, Event, History, Play, check};
+use failover_core::testkit::history::{Answer, Bounds, Call, Event, History, Play, Verdict, check};
 use failover_core::time::Time;
 use failover_core::{Durability, ErrorKind, Incarnation, Lease, LeaseManager, LeaseName, Member, NodeId, Result, Term};
 
@@ -86,7 +86,8 @@ macro_rules! histories {
         #[test]
         fn $name() {
             let history = [$($event),*];
-            assert!(check(&history, EXACT).$verdict(), "{:#?}", check(&history, EXACT));
+            let verdict = check(&history, EXACT);
+            assert!(verdict.$verdict() && verdict != Ok(Verdict::Undecided), "{verdict:#?}");
         }
     )*};
 }
@@ -198,7 +199,7 @@ mod broken {
 fn a_lease_may_outlast_its_ttl_by_the_declared_slack_and_no_longer() {
     let history = [granted(0, 1, "a", 1), renewed(140, 141, "a", 1, Renewed::Extended)];
     let late = |millis| Bounds { late: Duration::from_millis(millis), ..EXACT };
-    assert_eq!(check(&history, late(40)), Ok(()));
+    assert_eq!(check(&history, late(40)), Ok(Verdict::Explained));
     assert!(check(&history, late(30)).is_err());
 }
 
@@ -301,6 +302,22 @@ impl LeaseManager for Mutant {
 
     fn durability(&self) -> Durability {
         self.store.durability()
+    }
+}
+
+/// Nobody was told anything after the first grant, and everybody went on asking: whatever was applied, the last answer cannot be
+/// had, and to know that takes a look at everything that can have been.
+#[test]
+fn a_search_ends_however_many_calls_have_no_answer() {
+    let calls = |who: &str| [acquire(who), Call::Renew { lease: lease(who, 1) }, release(who, 1, Some("b"))];
+    for unanswered in [10, 40, 100] {
+        let asked = ["a", "b", "c"].iter().flat_map(|who| calls(who)).cycle();
+        let mut history = vec![granted(0, 1, "a", 1)];
+        history.extend((2..).zip(asked).map(|(at, call)| open(at, call)).take(unanswered));
+        history.extend((1..4).map(|n| seen(n * 300, n * 300 + 50, held("a", n))));
+        history.push(seen(1200, 1201, reserved(9, "nobody")));
+        let verdict = check(&history, EXACT);
+        assert!(if unanswered == 10 { verdict.is_err() } else { verdict != Ok(Verdict::Explained) }, "{verdict:?}");
     }
 }
 

@@ -103,7 +103,9 @@ async fn keeps_the_newest(mut backend: Backend) {
     // The lease outlasts whatever holds this machine up.
     let timing = Timing::new(Duration::from_millis(200), Duration::from_mins(1)).unwrap();
     let node = Node::builder(backend, NodeId::new("a").unwrap()).timing(timing).start().unwrap();
-    node.roles().wait_for(|role| *role == Role::Active).await.unwrap();
+    let mut roles = node.roles();
+    let active = tokio::time::timeout(Duration::from_mins(2), roles.wait_for(|role| *role == Role::Active)).await;
+    active.expect("the only node is active").unwrap();
     let admin = Admin::new(sound.clone());
     until(&sound, "what is too much goes", async || counted.calls()[2] > SURPLUS).await;
     assert_eq!(admin.history(2 * MAX_ENTRIES).await.unwrap().len(), MAX_ENTRIES);

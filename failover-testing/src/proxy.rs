@@ -259,7 +259,8 @@ mod tests {
 
     fn client(proxy: &Proxy) -> TcpStream {
         let stream = TcpStream::connect(proxy.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        // A machine that is busy with other things may take its time to answer.
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         stream
     }
 
@@ -268,6 +269,13 @@ mod tests {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
         Ok(byte[0])
+    }
+
+    /// Nothing comes back, and the connection lasts.
+    fn is_silent(stream: &TcpStream) {
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        assert_eq!(ask(stream).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     }
 
     #[tokio::test]
@@ -288,10 +296,10 @@ mod tests {
         let old = client(&proxy);
         ask(&old).unwrap();
         proxy.half_open();
-        assert_eq!(ask(&old).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        is_silent(&old);
         assert_eq!(ask(&client(&proxy)).unwrap(), b'x');
         proxy.heal();
-        assert_eq!(ask(&old).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        is_silent(&old);
     }
 
     #[test]
@@ -300,9 +308,9 @@ mod tests {
         let old = client(&proxy);
         ask(&old).unwrap();
         proxy.black_hole();
-        assert!(ask(&old).is_err() && ask(&client(&proxy)).is_err());
+        is_silent(&old);
+        is_silent(&client(&proxy));
         proxy.heal();
-        old.set_read_timeout(None).unwrap();
         assert_eq!(ask(&old).unwrap(), b'x');
     }
 
@@ -310,7 +318,6 @@ mod tests {
     fn a_cut_closes_what_is_open_and_a_refusal_also_what_comes() {
         let proxy = echo();
         let old = client(&proxy);
-        old.set_read_timeout(None).unwrap();
         ask(&old).unwrap();
         proxy.cut();
         assert!(matches!((&old).read(&mut [0]), Ok(0) | Err(_)));
@@ -325,10 +332,9 @@ mod tests {
     fn a_lost_reply_was_carried_out() {
         let proxy = echo();
         let (lost, cut) = (client(&proxy), client(&proxy));
-        cut.set_read_timeout(None).unwrap();
         assert!(ask(&lost).is_ok() && ask(&cut).is_ok());
         proxy.lose_replies();
-        assert_eq!(ask(&lost).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        is_silent(&lost);
         proxy.cut_replies();
         assert_ne!(ask(&cut).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         proxy.heal();

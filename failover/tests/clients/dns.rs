@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::follow::{event, next};
+use crate::follow::{PATIENCE, event, next, within};
 
 const WRITER: DnsKey = DnsKey { name: "writer", secret: "d3JpdGVyIHdyaXRlciB3cml0ZXIgd3JpdGVy" };
 const READER: DnsKey = DnsKey { name: "reader", secret: "cmVhZGVyIHJlYWRlciByZWFkZXIgcmVhZGVy" };
@@ -138,7 +138,7 @@ async fn an_update_of_an_older_term_that_comes_late_is_refused_by_the_server() {
     // It has read the term, and its update is on its way, when the next active node moves the name.
     let slow = update(&relay.address);
     let late = tokio::spawn(async move { slow.update(&address(2, "10.0.0.2:80")).await });
-    relay.held.notified().await;
+    within(PATIENCE, "the second question", relay.held.notified()).await;
     direct.update(&address(3, "10.0.0.3:80")).await.unwrap();
     relay.go.notify_one();
     assert_eq!(late.await.unwrap(), Err(DnsError::Superseded(Term(3))));
@@ -168,28 +168,29 @@ async fn a_key_that_does_not_fit_is_told_as_such_and_changes_nothing() {
 }
 
 fn node(store: &MemoryStore, name: &str, endpoint: &str, server: &str) -> Node {
-    let timing = Timing::new(Duration::from_millis(200), Duration::from_secs(1)).unwrap();
+    // Longer than anything holds this machine up: the role is to pass by the shutdown alone.
+    let timing = Timing::new(Duration::from_millis(200), Duration::from_mins(1)).unwrap();
     let node = Node::builder(store.backend(), NodeId::new(name).unwrap()).timing(timing);
     node.endpoint(Endpoint::new(endpoint).unwrap()).redirect("dns", update(server)).start().unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_name_follows_the_active_node_and_a_server_that_is_away_is_tried_again() {
     let mut bind = bind();
     let store = MemoryStore::new();
-    bind.kill();
+    tokio::task::block_in_place(|| bind.kill());
     let a = node(&store, "a", "10.0.0.1:80", &bind.address());
     let mut events = a.events();
     let failed = next(&mut events, EventKind::RedirectFailed).await;
     assert!(failed.detail.as_ref().is_some_and(|why| why.contains("did not answer")), "{failed:?}");
-    bind.start_again();
+    tokio::task::block_in_place(|| bind.start_again());
     next(&mut events, EventKind::RedirectDone).await;
     assert_eq!(shown(&bind), [vec!["app.test. 7 IN A 10.0.0.1".to_owned()], term(1)]);
 
     let b = node(&store, "b", "10.0.0.2:80", &bind.address());
     let mut roles = b.roles();
-    roles.wait_for(|role| *role == failover::Role::Standby).await.unwrap();
-    a.shutdown().await;
+    within(PATIENCE, "b stands by", roles.wait_for(|role| *role == failover::Role::Standby)).await.unwrap();
+    within(PATIENCE, "the shutdown", a.shutdown()).await;
     let moved = event(&b, EventKind::RedirectDone).await;
     assert_eq!(moved.detail.as_deref(), Some("dns: app.test is 10.0.0.2"));
     assert_eq!(shown(&bind), [vec!["app.test. 7 IN A 10.0.0.2".to_owned()], term(2)]);

@@ -10,7 +10,7 @@ use failover::time::{Clock, SystemClock};
 use failover::{Backend, ClusterName, Endpoint, Events, Node, NodeId, Role, StateStore, Term, Timing};
 
 /// For a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// So rarely does a resolver look by itself that a change within [`SOON`] was pushed.
 const POLL: Duration = Duration::from_mins(10);
@@ -61,7 +61,7 @@ async fn follows(url: &str, ttl: Duration) {
     let mut resolver = Resolver::builder().store(state.clone()).poll(POLL).start().unwrap();
     let of_a = within(PATIENCE, "the first address", resolver.changed()).await.unwrap();
     assert_eq!(of_a.endpoint().unwrap().as_str(), "a.example:80");
-    a.shutdown().await;
+    within(PATIENCE, "the shutdown", a.shutdown()).await;
     event(&b, EventKind::EndpointsPublished).await;
     let of_b = within(SOON, "the push", resolver.changed()).await.unwrap();
     assert_eq!(of_b.endpoint().unwrap().as_str(), "b.example:80");

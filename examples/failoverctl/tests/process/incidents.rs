@@ -94,9 +94,10 @@ fn responds_once(place: &Place, options: &[&str]) {
         found.unwrap_or_else(|| panic!("no {deed} of {node}: {entries:#?}"))
     };
     assert_eq!((&of("ack", "c")["who"], &of("retry", "c")["who"]), (&json!("anna"), &json!("anna")));
-    for phase in ["detect", "decide", "start"] {
-        assert!(of("takeover", "b")["phases"][phase].is_u64(), "{}", of("takeover", "b"));
-    }
+    // It may have come back to the role once more, on a busy machine, without anybody having died.
+    let mut takeovers = entries.iter().filter(|entry| entry["deed"] == "takeover" && entry["node"] == "b");
+    let is_whole = |entry: &Value| ["detect", "decide", "start"].iter().all(|phase| entry["phases"][phase].is_u64());
+    assert!(takeovers.any(is_whole), "{entries:#?}");
     assert_eq!(of("incident", "d")["who"], "a");
     assert!(of("action", "d")["what"].as_str().unwrap().starts_with("on-incident done"), "{}", of("action", "d"));
 }

@@ -10,13 +10,14 @@
 //! ```
 //! use std::time::Duration;
 //! use failover_core::memory::MemoryStore;
-//! use failover_core::testkit::history::{Bounds, History, Play};
+//! use failover_core::testkit::history::{Bounds, History, Play, Verdict};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let (history, store) = (History::new(), MemoryStore::new());
 //! let clients = (0..3).map(|_| history.wrap(store.backend().leases)).collect();
 //! Play { seed: 7, ttl: Duration::from_millis(60), calls: 8, deadline: Duration::from_secs(1) }.run("lease", clients).await;
-//! history.check(Bounds::default()).unwrap_or_else(|violation| panic!("{violation}"));
+//! let verdict = history.check(Bounds::default()).unwrap_or_else(|violation| panic!("{violation}"));
+//! assert_eq!(verdict, Verdict::Explained);
 //! # }
 //! ```
 
@@ -33,7 +34,7 @@ use crate::ids::{LeaseName, Member, NodeId};
 use crate::lease::{Acquired, Lease, LeaseManager, LeaseView, Renewed};
 use crate::time::{Clock, SystemClock, Time};
 
-pub use check::Violation;
+pub use check::{Verdict, Violation};
 pub use play::Play;
 
 /// What a client asked.
@@ -156,11 +157,11 @@ impl History {
         self.entries().iter().flatten().cloned().collect()
     }
 
-    /// Checks that all of it can be explained.
+    /// Checks that all of it can be explained, or says that it has too few answers for that.
     ///
     /// # Errors
     /// The longest explanation that was found, and what does not fit it.
-    pub fn check(&self, bounds: Bounds) -> Result<(), Violation> {
+    pub fn check(&self, bounds: Bounds) -> Result<Verdict, Violation> {
         check::check(&self.events(), bounds)
     }
 
@@ -197,6 +198,6 @@ impl Default for History {
 ///
 /// # Errors
 /// As there.
-pub fn check(events: &[Event], bounds: Bounds) -> Result<(), Violation> {
+pub fn check(events: &[Event], bounds: Bounds) -> Result<Verdict, Violation> {
     check::check(events, bounds)
 }

@@ -12,12 +12,20 @@ use crate::time::Time;
 use crate::timing::Timing;
 
 /// How one lease stands after some of the calls.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     /// The earliest moment at which it can stand so.
     now: Time,
     term: Known,
     tenancy: Tenancy,
+}
+
+/// What two states have in common if one of them can be worth more than the other: all but times.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Situation {
+    term: Known,
+    who: Option<(Member, Duration)>,
+    reserved: Option<(NodeId, Duration)>,
 }
 
 /// The highest term granted.
@@ -28,7 +36,7 @@ enum Known {
     Above(Term),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Tenancy {
     Free,
     Held { holder: Member, span: Span },
@@ -36,7 +44,7 @@ enum Tenancy {
 }
 
 /// A time that began at some moment between the two.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Span {
     since: Time,
     latest: Time,
@@ -75,6 +83,28 @@ impl Known {
 impl State {
     pub(super) fn new() -> Self {
         Self { now: Time::ZERO, term: Known::Exactly(Term::ZERO), tenancy: Tenancy::Free }
+    }
+
+    pub(super) fn situation(&self) -> Situation {
+        let (who, reserved) = match &self.tenancy {
+            Tenancy::Free => (None, None),
+            Tenancy::Held { holder, span } => (Some((holder.clone(), span.lasts)), None),
+            Tenancy::Reserved { successor, span } => (None, Some((successor.clone(), span.lasts))),
+        };
+        Situation { term: self.term, who, reserved }
+    }
+
+    /// Whether all that can follow `other`, a state of the same [`Situation`], can follow this one too: it is no later, and its time
+    /// began within wider bounds.
+    pub(super) fn may_go_on_as(&self, other: &Self) -> bool {
+        let wider = match (&self.tenancy, &other.tenancy) {
+            (Tenancy::Held { span, .. }, Tenancy::Held { span: others, .. })
+            | (Tenancy::Reserved { span, .. }, Tenancy::Reserved { span: others, .. }) => {
+                span.since <= others.since && span.latest >= others.latest
+            }
+            (ours, theirs) => ours == theirs,
+        };
+        self.now <= other.now && wider
     }
 
     /// Every state this can be in once `event` was applied next.

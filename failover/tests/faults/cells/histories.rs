@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use failover::LeaseManager;
 use failover_core::testkit::faults::{Fault, Faulty};
-use failover_core::testkit::history::{Bounds, History, Play};
+use failover_core::testkit::history::{Bounds, History, Play, Verdict};
 use failover_testing::proxy::Proxy;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -82,11 +82,15 @@ async fn plays(handles: Vec<Arc<dyn LeaseManager>>) {
             let clients = handles.into_iter().map(|leases| history.wrap(leases)).collect();
             let play = Play { seed: seed as u64, ttl, calls: 12, deadline: ttl / 2 };
             play.run(&format!("play/{seed}"), clients).await;
-            history.check(Bounds { late, ..Bounds::default() }).unwrap_or_else(|violation| panic!("{violation}"));
-            history.events().iter().filter(|event| event.answer.is_some()).count()
+            let verdict = history.check(Bounds { late, ..Bounds::default() });
+            let verdict = verdict.unwrap_or_else(|violation| panic!("{violation}"));
+            let answered = history.events().iter().filter(|event| event.answer.is_some()).count();
+            (answered, usize::from(verdict == Verdict::Undecided))
         });
     }
-    let answered: usize = running.join_all().await.into_iter().sum();
-    println!("{answered} answered calls in {PLAYS} histories");
+    let (answered, undecided): (Vec<_>, Vec<_>) = running.join_all().await.into_iter().unzip();
+    let (answered, undecided) = (answered.iter().sum::<usize>(), undecided.iter().sum::<usize>());
+    println!("{answered} answered calls in {PLAYS} histories, of which {undecided} had too few");
+    assert!(undecided < PLAYS / 2, "most calls of {undecided} histories had no answer");
     assert!(answered > PLAYS, "the faults left {answered} answers to check");
 }

@@ -1,13 +1,14 @@
 //! Nodes that are killed or paused while they publish: nothing that was acknowledged is lost, and nothing comes late.
 
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use failover_testing::process;
 
 use crate::scribe::{AT_EASE, SCRIPT, Said, Script};
-use crate::stage::LAPSING;
+use crate::stage::{LAPSING, PATIENCE};
 use crate::stores::Store;
 
 /// How often the active node is killed on each store.
@@ -16,7 +17,9 @@ const KILLS: u64 = 100;
 /// A scribe's process, as the cell sees it. Killed when it is dropped.
 struct Scribe {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    said: Receiver<Said>,
+    /// Of all it said, for whoever waits in vain.
+    heard: Vec<Said>,
 }
 
 impl Scribe {
@@ -27,8 +30,18 @@ impl Scribe {
         command.env(SCRIPT, serde_json::to_string(script).expect("plain data"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("the test's own binary runs");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        Self { child, lines }
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        let (out, said) = channel();
+        std::thread::spawn(move || {
+            // The last line of one that was killed may be half a line.
+            let parse = |line: String| serde_json::from_str(line.strip_prefix('@')?).ok();
+            for line in lines.filter_map(parse) {
+                if out.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, said, heard: Vec::new() }
     }
 
     fn tell(&mut self, what: &str) {
@@ -36,12 +49,19 @@ impl Scribe {
     }
 
     /// What it says next; nothing when it is dead.
+    ///
+    /// # Panics
+    /// If it says nothing for two minutes: the store's own slack is far below that.
     fn next(&mut self) -> Option<Said> {
-        loop {
-            let line = self.lines.next()?.ok()?;
-            if let Some(said) = line.strip_prefix('@') {
-                // The last line of one that was killed may be half a line.
-                return serde_json::from_str(said).ok();
+        match self.said.recv_timeout(PATIENCE * 2) {
+            Ok(said) => {
+                self.heard.push(said.clone());
+                Some(said)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                let last = self.heard.len().saturating_sub(20);
+                panic!("it is silent; the last of what it said: {:?}", &self.heard[last..])
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::connection::{Access, Call, Connection, Connector, Lane};
 use crate::keys::{self, Keys};
 use crate::options::EtcdOptions;
 use crate::store::{EtcdStore, Identity, Opened};
-use crate::txn::{kvs, send};
+use crate::txn::{Cache, kvs, send};
 use crate::watch::Hints;
 
 /// A ping on a connection with a request under way. etcd's servers end connections that ping more often than every 5 s, or
@@ -43,10 +43,12 @@ async fn find(options: &EtcdOptions, cluster: &ClusterName, call: &Call) -> Resu
     let (identity, revision) = identify(options, &keys, &durable, call).await?;
     let durability = durability(&durable, call).await?;
     let least_ttl = least_ttl(&durable, call).await?;
-    let hints = Hints::new(Lane::new(Arc::clone(&connector)), keys.clone(), revision);
+    let cache = Arc::new(Cache::default());
+    let hints = Hints::new(Lane::new(Arc::clone(&connector)), keys.clone(), Arc::clone(&cache), revision);
     let pulse = Lane::new(connector);
     let (timeout, cluster) = (options.timeout, cluster.clone());
-    let opened = Opened { cluster, keys, identity, pulse, durable, hints, timeout, durability, least_ttl, revision };
+    let opened =
+        Opened { cluster, keys, identity, pulse, durable, hints, cache, timeout, durability, least_ttl, revision };
     Ok(EtcdStore::new(opened))
 }
 

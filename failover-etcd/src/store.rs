@@ -14,7 +14,7 @@ use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
 use crate::clock::Milestones;
 use crate::connection::{Call, Lane};
 use crate::keys::{self, Keys};
-use crate::lease::Holds;
+use crate::lease::{Holds, Stock};
 use crate::txn::Cache;
 use crate::watch::Hints;
 
@@ -46,8 +46,9 @@ pub(crate) struct Shared {
     /// The longest that was asked for through this handle, in milliseconds.
     pub(crate) longest_ttl: AtomicU64,
     pub(crate) clock: SystemClock,
-    pub(crate) cache: Cache,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) holds: Holds,
+    pub(crate) stock: Stock,
     /// Whether removals are being dropped from the feed.
     pub(crate) purging: AtomicBool,
     /// Why this handle is of no use any more.
@@ -84,6 +85,7 @@ pub(crate) struct Opened {
     pub(crate) pulse: Lane,
     pub(crate) durable: Lane,
     pub(crate) hints: Hints,
+    pub(crate) cache: Arc<Cache>,
     pub(crate) timeout: Duration,
     pub(crate) durability: Durability,
     pub(crate) least_ttl: Duration,
@@ -107,8 +109,9 @@ impl EtcdStore {
             least_ttl: opened.least_ttl,
             longest_ttl: AtomicU64::new(0),
             clock,
-            cache: Cache::default(),
+            cache: opened.cache,
             holds: Holds::default(),
+            stock: Stock::default(),
             purging: AtomicBool::new(false),
             ended: OnceLock::new(),
             seen: Mutex::new(seen),

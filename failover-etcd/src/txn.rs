@@ -40,7 +40,8 @@ impl Entry {
 pub(crate) struct View {
     entries: Vec<(String, Option<Entry>)>,
     /// Whether the store said so during this call.
-    fresh: bool,
+    pub(crate) fresh: bool,
+    /// They were like this at this revision, if they are `fresh`; otherwise the store has come at least so far since.
     pub(crate) revision: i64,
     pub(crate) raft_term: u64,
 }
@@ -80,32 +81,44 @@ pub(crate) enum Plan<T> {
 
 /// What became of a write.
 pub(crate) enum Commit {
-    /// It was applied at this revision.
-    Applied(i64),
+    /// It was applied at this revision, and the servers' election was at least this one by then.
+    Applied { revision: i64, election: u64 },
     /// Nothing was: the keys are like this by now.
     Moved(View),
 }
 
-/// What this handle has seen of keys.
+/// What this handle has seen of keys, and at which revision.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<HashMap<String, Option<Entry>>>);
+pub(crate) struct Cache(Mutex<HashMap<String, (Option<Entry>, i64)>>);
 
 impl Cache {
-    fn keep(&self, key: &str, entry: Option<&Entry>) {
+    /// A key as it was at this revision, unless it was seen later than that.
+    fn keep(&self, key: &str, entry: Option<&Entry>, revision: i64) {
         let mut entries = lock(&self.0);
         if entries.len() >= MOST {
             entries.clear();
         }
+        if entries.get(key).is_some_and(|(_, seen)| *seen > revision) {
+            return;
+        }
         match entry {
             Some(entry) if entry.value.len() > LONG => drop(entries.remove(key)),
-            entry => drop(entries.insert(key.to_owned(), entry.cloned())),
+            entry => drop(entries.insert(key.to_owned(), (entry.cloned(), revision))),
         }
     }
 
-    fn view(&self, keys: &[String]) -> Option<View> {
+    /// What a watch tells of a key. One that nobody has asked for is not kept.
+    pub(crate) fn heard(&self, key: &str, entry: Option<&Entry>, revision: i64) {
+        let known = lock(&self.0).contains_key(key);
+        if known {
+            self.keep(key, entry, revision);
+        }
+    }
+
+    fn view(&self, keys: &[String], revision: i64) -> Option<View> {
         let known = lock(&self.0);
-        let entries = keys.iter().map(|key| Some((key.clone(), known.get(key)?.clone())));
-        Some(View { entries: entries.collect::<Option<_>>()?, fresh: false, revision: 0, raft_term: 0 })
+        let entries = keys.iter().map(|key| Some((key.clone(), known.get(key)?.0.clone())));
+        Some(View { entries: entries.collect::<Option<_>>()?, fresh: false, revision, raft_term: 0 })
     }
 }
 
@@ -119,7 +132,7 @@ impl Shared {
         keys: &[String],
         mut decide: impl FnMut(&View) -> Result<Plan<T>>,
     ) -> Result<(T, i64)> {
-        let mut view = match self.cache.view(keys) {
+        let mut view = match self.guess(keys) {
             Some(view) => view,
             None => self.fetch(call, lane, keys).await?,
         };
@@ -135,7 +148,7 @@ impl Shared {
                 }
             };
             match self.commit(call, lane, &view, ops).await.map_err(|fault| call.error(fault))?? {
-                Commit::Applied(revision) => return Ok((answer, revision)),
+                Commit::Applied { revision, .. } => return Ok((answer, revision)),
                 Commit::Moved(fresh) => view = fresh,
             }
             attempt += 1;
@@ -144,6 +157,11 @@ impl Shared {
                 tokio::time::sleep(jitter(Duration::from_millis(attempt.min(20)))).await;
             }
         }
+    }
+
+    /// Keys as this handle saw them last, if it has seen all of them.
+    pub(crate) fn guess(&self, keys: &[String]) -> Option<View> {
+        self.cache.view(keys, self.revision())
     }
 
     /// Reads keys as they are now, by a linearizable read.
@@ -199,12 +217,12 @@ impl Shared {
                 match op {
                     Op::Put { key, value, lease } => {
                         let entry = Entry { value: value.into(), modified: revision, lease };
-                        self.cache.keep(&key, Some(&entry));
+                        self.cache.keep(&key, Some(&entry), revision);
                     }
-                    Op::Delete { key } => self.cache.keep(&key, None),
+                    Op::Delete { key } => self.cache.keep(&key, None, revision),
                 }
             }
-            return Ok(Ok(Commit::Applied(revision)));
+            return Ok(Ok(Commit::Applied { revision, election: raft_term }));
         }
         let mut answers = response.op_responses();
         let rest = answers.split_off(answers.len().min(1));
@@ -219,7 +237,7 @@ impl Shared {
         let mut entries = Vec::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
             let entry = kvs(answers.get(index)).first().map(Entry::of);
-            self.cache.keep(key, entry.as_ref());
+            self.cache.keep(key, entry.as_ref(), revision);
             entries.push((key.clone(), entry));
         }
         View { entries, fresh: true, revision, raft_term }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use etcd_client::{EventType, WatchOptions, WatchStream};
+use etcd_client::{Event, EventType, WatchOptions, WatchStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -16,6 +16,7 @@ use crate::classify::Fault;
 use crate::connection::{Access, Call, Connection, Lane, jitter};
 use crate::keys::Keys;
 use crate::store::lock;
+use crate::txn::{Cache, Entry};
 
 /// A watch that was silent for this long is asked whether it lives, and given up if it is silent for as long again. etcd's
 /// own notice of progress comes every ten minutes, and its servers forbid more than one ping in five seconds.
@@ -27,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub(crate) struct Hints {
     lane: Lane,
     keys: Keys,
+    /// What is told of keys that were asked for, so that who is woken by a change can act on it without asking first.
+    cache: Arc<Cache>,
     state: Mutex<State>,
     stir: watch::Sender<()>,
     task: Mutex<Option<AbortHandle>>,
@@ -45,9 +48,9 @@ struct State {
 }
 
 impl Hints {
-    pub(crate) fn new(lane: Lane, keys: Keys, revision: i64) -> Self {
+    pub(crate) fn new(lane: Lane, keys: Keys, cache: Arc<Cache>, revision: i64) -> Self {
         let state = Mutex::new(State { revision, ..State::default() });
-        Self { lane, keys, state, stir: watch::Sender::new(()), task: Mutex::default() }
+        Self { lane, keys, cache, state, stir: watch::Sender::new(()), task: Mutex::default() }
     }
 
     /// Waits until something later than `since` is told of an area, and returns up to where it was told.
@@ -150,12 +153,7 @@ impl Hints {
             }
             anything = true;
             let revision = message.header().map_or(0, etcd_client::ResponseHeader::revision);
-            let told: Vec<String> = message
-                .events()
-                .iter()
-                .filter(|event| matches!(event.event_type(), EventType::Put | EventType::Delete))
-                .filter_map(|event| self.keys.area_of(event.kv()?.key_str().ok()?))
-                .collect();
+            let told: Vec<String> = message.events().iter().filter_map(|event| self.take_in(event)).collect();
             if message.created() {
                 continue;
             }
@@ -174,6 +172,20 @@ impl Hints {
             drop(state);
             self.stir.send_replace(());
         }
+    }
+}
+
+impl Hints {
+    /// Remembers what an event tells of its key, and says which area it is about.
+    fn take_in(&self, event: &Event) -> Option<String> {
+        let kv = event.kv()?;
+        let key = kv.key_str().ok()?;
+        let entry = match event.event_type() {
+            EventType::Put => Some(Entry::of(kv)),
+            EventType::Delete => None,
+        };
+        self.cache.heard(key, entry.as_ref(), kv.mod_revision());
+        self.keys.area_of(key)
     }
 }
 

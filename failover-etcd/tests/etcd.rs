@@ -17,3 +17,5 @@ mod jobs;
 mod round_trips;
 #[path = "etcd/servers.rs"]
 mod servers;
+#[path = "etcd/stock.rs"]
+mod stock;

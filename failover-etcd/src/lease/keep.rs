@@ -1,18 +1,20 @@
 //! Renewals: what it takes for the answer to a keep-alive to be a proof.
 //!
 //! A keep-alive does not go through the servers' agreement. A leader that was deposed and does not know it yet, because it was paused
-//! or cut off, answers one like any other, while the real leader lets the lease lapse. Reading the key afterwards does not help by
+//! or cut off, answers one like any other, while the real leader lets the lease lapse. Reading the key does not help by
 //! itself: it may still be there for a moment. What helps are the terms of the servers' own elections (not to be confused with those of
-//! our leases), which every answer tells:
+//! our leases), which every answer tells. Let *s* be the moment before the call, from which its caller counts:
 //!
 //! 1. A server puts its election term *k* into the answer to a keep-alive *before* it renews. Whoever renewed did so as the leader of
-//!    an election *e* with `e ≥ k`.
-//! 2. A linearizable read that begins afterwards tells *r*, and the leader that confirmed it was that of the highest election until then,
-//!    which is at most *r*. So `e ≤ r`.
-//! 3. If `k = r`, then `e = k = r`: the lease was renewed by the leader that is still the leader, and a later one only makes it last longer.
+//!    an election *e* with `e ≥ k`, and after *s*.
+//! 2. A linearizable read, made at the same time, tells *r*. A leader that had taken the leases over before *s* had first written
+//!    an entry of its own election with a majority. Whatever is asked after that and agreed on shows that entry, so the elections of all
+//!    leaders until *s* are at most *r*. The same holds for a transaction.
+//! 3. If `k = r`, then no leader until *s* was later than `r = k ≤ e`: the lease was renewed by the last of them or by a later one. And a
+//!    leader that takes over after *s* begins every lease's time anew. So it lasts until *s* and its time to live, whoever leads.
 //!
-//! So a renewal is a keep-alive, then a read that also shows that the key is still ours. Where the terms differ, both are
-//! made again. Neither touches a disk.
+//! So a renewal is a keep-alive and, beside it, a read that shows that the key is still ours: one round trip. Where the terms
+//! differ, both are made again. Neither touches a disk.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -43,12 +45,12 @@ pub(crate) struct Holds {
     slots: Mutex<HashMap<LeaseName, Arc<Slot>>>,
 }
 
-/// One renewal of a lease at a time, over a stream that is kept open in between.
+/// One renewal of a lease at a time, over a stream that is kept open in between. The client has one for each etcd lease.
 #[derive(Default)]
 struct Slot(tokio::sync::Mutex<Option<Keeper>>);
 
 /// A stream of keep-alives of one etcd lease.
-struct Keeper {
+pub(super) struct Keeper {
     id: i64,
     /// The connection it runs over.
     connection: u64,
@@ -57,10 +59,10 @@ struct Keeper {
 }
 
 /// The answer to a keep-alive.
-struct Kept {
-    ttl: Duration,
+pub(super) struct Kept {
+    pub(super) ttl: Duration,
     /// The servers' election as the one that answered knew it before it renewed.
-    election: u64,
+    pub(super) election: u64,
 }
 
 /// An etcd lease that was asked for and is not in use yet. Its id is known before it is asked for: if the call is given up, the
@@ -88,8 +90,8 @@ impl Drop for Asked<'_> {
 }
 
 impl Holds {
-    pub(super) fn ask(&self, who: &(LeaseName, Member)) -> Asked<'_> {
-        Asked { holds: self, who: who.clone(), id: new_id(), settled: false }
+    pub(super) fn ask(&self, who: &(LeaseName, Member), id: i64) -> Asked<'_> {
+        Asked { holds: self, who: who.clone(), id, settled: false }
     }
 
     /// What calls that were given up have left behind.
@@ -101,6 +103,13 @@ impl Holds {
         Arc::clone(lock(&self.slots).entry(name.clone()).or_default())
     }
 
+    /// Keeps a stream for the renewals of what was acquired, unless one is being made.
+    pub(super) fn hand_over(&self, name: &LeaseName, keeper: Keeper) {
+        if let Ok(mut slot) = self.slot(name).0.try_lock() {
+            *slot = Some(keeper);
+        }
+    }
+
     /// Forgets the stream of a lease that was released.
     pub(super) fn close(&self, name: &LeaseName) {
         lock(&self.slots).remove(name);
@@ -108,11 +117,12 @@ impl Holds {
 }
 
 impl Shared {
-    pub(super) async fn renew(&self, call: &Call, lease: &Lease) -> Result<Renewed> {
+    pub(super) async fn renew(self: &Arc<Self>, call: &Call, lease: &Lease) -> Result<Renewed> {
         let slot = self.holds.slot(&lease.name);
         let mut slot = slot.0.lock().await;
-        let mut id = match &*slot {
-            Some(keeper) => keeper.id,
+        let guess = slot.as_ref().map(|keeper| keeper.id).or_else(|| self.seen_held(call, lease));
+        let mut id = match guess {
+            Some(id) => id,
             None => match self.stand(call, &lease.name).await?.1.held_under(lease) {
                 Some(id) => id,
                 None => return Ok(Renewed::Lost),
@@ -120,7 +130,11 @@ impl Shared {
         };
         for _ in 0..TRIES {
             // Taken out, so that a stream whose answer nobody waited for is never used again.
-            let kept = match self.keep_alive(call, slot.take(), id).await {
+            let keeper = slot.take();
+            let (kept, stood) = tokio::join!(self.keep_alive(call, keeper, id), self.stand(call, &lease.name));
+            let (view, standing) = stood?;
+            let Some(held) = standing.held_under(lease) else { return Ok(Renewed::Lost) };
+            let kept = match kept {
                 Ok((keeper, kept)) => {
                     *slot = Some(keeper);
                     Some(kept)
@@ -128,11 +142,6 @@ impl Shared {
                 // Time to live zero: there is no such lease, or it has lapsed and is being revoked.
                 Err(fault) if fault.what == What::LeaseGone => None,
                 Err(fault) => return Err(call.error(fault)),
-            };
-            let (view, standing) = self.stand(call, &lease.name).await?;
-            let Some(held) = standing.held_under(lease) else {
-                *slot = None;
-                return Ok(Renewed::Lost);
             };
             match kept {
                 // Acquired again meanwhile, by another call of the same member.
@@ -150,8 +159,18 @@ impl Shared {
         Err(Error::new(ErrorKind::Unknown, call.operation, message))
     }
 
+    /// The etcd lease that a lease hangs on, as far as this handle has seen.
+    fn seen_held(&self, call: &Call, lease: &Lease) -> Option<i64> {
+        self.seen(call, &lease.name)?.1.held_under(lease)
+    }
+
     /// Makes one keep-alive, over the stream there is or a new one.
-    async fn keep_alive(&self, call: &Call, keeper: Option<Keeper>, id: i64) -> Result<(Keeper, Kept), Fault> {
+    pub(super) async fn keep_alive(
+        &self,
+        call: &Call,
+        keeper: Option<Keeper>,
+        id: i64,
+    ) -> Result<(Keeper, Kept), Fault> {
         let keeper = Mutex::new(keeper);
         let ask = |connection: Connection| {
             // Only the first attempt has it; one that failed is over.
@@ -180,14 +199,14 @@ impl Shared {
     }
 
     /// Gives a hold another etcd lease, because the one it has is too short for what its holder reckons with.
-    async fn attach_anew(&self, call: &Call, lease: &Lease, old: i64) -> Result<Renewed> {
+    async fn attach_anew(self: &Arc<Self>, call: &Call, lease: &Lease, old: i64) -> Result<Renewed> {
         let id = new_id();
-        self.grant(call, id, lease.ttl).await?;
+        self.grant(call, id, self.seconds(lease.ttl)).await?;
         loop {
             let (view, standing): (_, Standing) = self.stand(call, &lease.name).await?;
             let held = standing.held_under(lease);
             if held != Some(old) {
-                self.revoke(call, id).await;
+                self.let_go(id);
                 if held.is_none() {
                     return Ok(Renewed::Lost);
                 }
@@ -197,8 +216,8 @@ impl Shared {
             let Term(term) = lease.term;
             let op = Op::Put { key: self.keys.hold(&lease.name), value: hold_value(term, &lease.holder), lease: id };
             let done = self.commit(call, &self.durable, &view, vec![op]).await.map_err(|fault| call.error(fault))??;
-            if let Commit::Applied(_) = done {
-                self.revoke(call, old).await;
+            if let Commit::Applied { .. } = done {
+                self.let_go(old);
                 return Ok(Renewed::Extended);
             }
         }

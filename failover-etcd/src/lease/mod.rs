@@ -4,13 +4,17 @@
 //! says for whom it is kept. The last two are attached to an etcd lease of their own each: that the key is there is what it means to
 //! hold, and the servers alone end it.
 //!
-//! An acquisition reads, has an etcd lease granted, and writes `hold` and `term` in one transaction, on the condition that nothing
-//! has changed since the read. The term is the highest of that read's revision, the last term plus one and the floor plus one: it
-//! rises also when somebody has deleted all of a cluster's keys.
+//! An acquisition writes `hold` and `term` in one transaction, on the condition that nothing has changed since this handle saw the
+//! keys, by a read or by its watch; if something has, the answer tells, and it decides anew. The etcd lease is the one in
+//! [`stock`], or is granted first. The term is the highest of the store's revision as far as it was seen, the last term plus one and
+//! the floor plus one: it rises also when somebody has deleted all of a cluster's keys.
 
 mod keep;
 mod record;
+mod release;
+mod stock;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,7 +22,7 @@ use async_trait::async_trait;
 use etcd_client::LeaseGrantOptions;
 use failover_core::lease::{Acquired, LeaseView, Renewed, Tenant};
 use failover_core::{
-    Durability, Error, ErrorKind, Lease, LeaseManager, LeaseName, Member, NodeId, Result, Term, Timing, rules,
+    Durability, Error, ErrorKind, Lease, LeaseManager, LeaseName, Member, NodeId, Result, Term, rules,
 };
 use uuid::Uuid;
 
@@ -28,10 +32,11 @@ use crate::keys::{self, lease_area};
 use crate::store::{EtcdStore, Shared};
 use crate::txn::{Commit, Op, Plan, View};
 
-use keep::Asked;
 pub(crate) use keep::Holds;
 pub(crate) use record::hold_prefix;
-use record::{Claim, Floor, Standing, hold_value, reserve_value};
+use record::{Claim, Floor, Standing, hold_value};
+pub(crate) use stock::Stock;
+use stock::{Hook, Whole};
 
 /// What a lease may outlast its ttl by besides another ttl: an election, rounding to whole seconds, and the servers' look at
 /// their leases twice a second.
@@ -40,18 +45,18 @@ const SLACK: Duration = Duration::from_secs(3);
 /// The ttl of the default timing, which counts until a longer one was asked for.
 const USUAL_TTL: Duration = Duration::from_secs(5);
 
-/// How long a call that has done its work waits to tidy up behind it.
+/// How long tidying up behind a call that has done its work may take.
 const TIDY: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl LeaseManager for EtcdStore {
     async fn acquire(&self, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
         rules::check_ttl("acquire", ttl, self.least_ttl())?;
-        let shared = &*self.shared;
+        let shared = &self.shared;
         let call = Call::new("acquire");
         shared.asked_for(ttl);
         let sent = shared.now();
-        let acquired = shared.within(&call, shared.acquire(&call, name, member, ttl)).await?;
+        let acquired = shared.within(&call, Box::pin(shared.acquire(&call, name, member, ttl))).await?;
         match &acquired {
             // Its ttl began when its etcd lease was granted, which the caller learns only now.
             Acquired::Granted(_) if shared.now().since(sent) >= ttl => Err(late(&call, ttl)),
@@ -61,19 +66,22 @@ impl LeaseManager for EtcdStore {
 
     async fn renew(&self, lease: &Lease) -> Result<Renewed> {
         rules::check_ttl("renew", lease.ttl, self.least_ttl())?;
-        let shared = &*self.shared;
+        let shared = &self.shared;
         let call = Call::new("renew");
         shared.asked_for(lease.ttl);
         let sent = shared.now();
-        let renewed = shared.within(&call, shared.renew(&call, lease)).await?;
+        let renewed = shared.within(&call, Box::pin(shared.renew(&call, lease))).await?;
         if renewed == Renewed::Extended && shared.now().since(sent) >= lease.ttl {
             return Err(late(&call, lease.ttl));
+        }
+        if renewed == Renewed::Extended {
+            shared.tend();
         }
         Ok(renewed)
     }
 
     async fn release(&self, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
-        let shared = &*self.shared;
+        let shared = &self.shared;
         let call = Call::new("release");
         shared.within(&call, shared.release(&call, lease, successor)).await
     }
@@ -119,101 +127,115 @@ fn late(call: &Call, ttl: Duration) -> Error {
 }
 
 impl Shared {
-    async fn acquire(&self, call: &Call, name: &LeaseName, member: &Member, ttl: Duration) -> Result<Acquired> {
+    async fn acquire(
+        self: &Arc<Self>,
+        call: &Call,
+        name: &LeaseName,
+        member: &Member,
+        ttl: Duration,
+    ) -> Result<Acquired> {
+        self.stock.want(self.seconds(ttl));
         let who = (name.clone(), member.clone());
-        let (mut view, mut standing) = self.stand(call, name).await?;
-        for left in self.holds.left(&who) {
-            if standing.etcd_lease() != Some(left) {
-                self.revoke(call, left).await;
-            }
+        let left = self.holds.left(&who);
+        // Whether what was left behind is in use now has to be asked.
+        let seen = if left.is_empty() { self.seen(call, name) } else { None };
+        let (mut view, mut standing) = match seen {
+            Some(seen) => seen,
+            None => self.stand(call, name).await?,
+        };
+        for left in left.into_iter().filter(|left| standing.etcd_lease() != Some(*left)) {
+            self.let_go(left);
         }
-        let mut granted: Option<(Asked<'_>, Duration)> = None;
+        let mut hook: Option<Hook<'_>> = None;
         loop {
             let term = match &standing.tenant {
                 Claim::Held { holder, .. } if holder == member => standing.term,
                 Claim::Reserved { successor, .. } if *successor == member.node => standing.next_term(&view),
                 Claim::Free => standing.next_term(&view),
+                Claim::Held { .. } | Claim::Reserved { .. } if !view.fresh => {
+                    (view, standing) = self.stand(call, name).await?;
+                    continue;
+                }
                 Claim::Held { .. } | Claim::Reserved { .. } => {
-                    if let Some((asked, _)) = granted {
-                        self.revoke(call, asked.id).await;
+                    if let Some(Hook { asked, .. }) = hook {
+                        self.let_go(asked.id);
                         asked.settle();
                     }
-                    return Ok(Acquired::Refused(self.view_of(call, &standing).await?));
+                    let view = self.view_of(call, &standing).await?;
+                    self.tend();
+                    return Ok(Acquired::Refused(view));
                 }
             };
-            let (asked, lasts) = if let Some(granted) = granted {
-                granted
-            } else {
-                let asked = self.holds.ask(&who);
-                let lasts = self.grant(call, asked.id, ttl).await?;
-                (asked, lasts)
+            let mut on = match hook.take() {
+                Some(hook) => hook,
+                None => self.hook(call, &who, ttl).await?,
             };
-            let mut ops = vec![Op::Put { key: self.keys.hold(name), value: hold_value(term, member), lease: asked.id }];
+            let mut ops =
+                vec![Op::Put { key: self.keys.hold(name), value: hold_value(term, member), lease: on.asked.id }];
             if term != standing.term {
                 ops.push(Op::put(self.keys.term(name), keys::value(term)));
             }
             if matches!(standing.tenant, Claim::Reserved { .. }) {
                 ops.push(Op::Delete { key: self.keys.reserve(name) });
             }
-            match self.commit(call, &self.durable, &view, ops).await.map_err(|fault| call.error(fault))?? {
-                Commit::Applied(_) => {
-                    asked.settle();
-                    self.never_falls(call, name.as_str(), 0, term)?;
-                    if let Some(old) = standing.etcd_lease() {
-                        self.revoke(call, old).await;
+            let commit = self.commit(call, &self.durable, &view, ops);
+            let done = if on.whole == Whole::Unknown {
+                // A call of its own: it must not say that nothing is on its way.
+                let aside = Call::new(call.operation);
+                let (done, kept) = tokio::join!(commit, self.keep_alive(&aside, on.keeper.take(), on.asked.id));
+                on.heard(kept);
+                done
+            } else {
+                commit.await
+            };
+            match done {
+                Ok(done) => match done? {
+                    Commit::Applied { election, .. } => {
+                        let whole = on.whole.in_election(election);
+                        on.asked.settle();
+                        if let Some(keeper) = on.keeper {
+                            self.holds.hand_over(name, keeper);
+                        }
+                        self.never_falls(call, name.as_str(), 0, term)?;
+                        if let Some(old) = standing.etcd_lease() {
+                            self.let_go(old);
+                        }
+                        let ttl = ttl.min(on.lasts);
+                        let lease = Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl };
+                        if whole || self.renew(call, &lease).await? == Renewed::Extended {
+                            return Ok(Acquired::Granted(lease));
+                        }
+                        // What was in stock lapsed meanwhile, and the hold with it.
+                        (view, standing) = self.stand(call, name).await?;
                     }
-                    let lease =
-                        Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl: ttl.min(lasts) };
-                    return Ok(Acquired::Granted(lease));
-                }
-                Commit::Moved(fresh) => {
-                    standing = Standing::parse(call, name, &fresh)?;
-                    view = fresh;
-                    granted = Some((asked, lasts));
-                }
+                    Commit::Moved(fresh) => {
+                        standing = Standing::parse(call, name, &fresh)?;
+                        view = fresh;
+                        hook = Some(on);
+                    }
+                },
+                // What was in stock has lapsed: the next one is granted.
+                Err(fault) if fault.what == What::LeaseGone && on.whole != Whole::Granted => on.asked.settle(),
+                Err(fault) => return Err(call.error(fault)),
             }
         }
     }
 
-    async fn release(&self, call: &Call, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
-        let name = &lease.name;
-        let (mut view, mut standing) = self.stand(call, name).await?;
-        let mut reserved = None;
-        while let Some(held) = standing.held_under(lease) {
-            let mut ops = vec![Op::Delete { key: self.keys.hold(name) }];
-            if let Some(node) = successor {
-                let id = if let Some(id) = reserved {
-                    id
-                } else {
-                    let id = new_id();
-                    self.grant(call, id, Timing::reservation(lease.ttl)).await?;
-                    *reserved.insert(id)
-                };
-                ops.push(Op::Put { key: self.keys.reserve(name), value: reserve_value(node), lease: id });
-            }
-            match self.commit(call, &self.durable, &view, ops).await.map_err(|fault| call.error(fault))?? {
-                Commit::Applied(_) => {
-                    self.holds.close(name);
-                    self.revoke(call, held).await;
-                    return Ok(());
-                }
-                Commit::Moved(fresh) => {
-                    standing = Standing::parse(call, name, &fresh)?;
-                    view = fresh;
-                }
-            }
-        }
-        if let Some(id) = reserved {
-            self.revoke(call, id).await;
-        }
-        Ok(())
+    fn lease_keys(&self, name: &LeaseName) -> [String; 4] {
+        [self.keys.term(name), self.keys.hold(name), self.keys.reserve(name), self.keys.floor()]
+    }
+
+    /// How a lease stood when this handle saw its keys last: a guess, and none where it saw them at different moments.
+    fn seen(&self, call: &Call, name: &LeaseName) -> Option<(View, Standing)> {
+        let view = self.guess(&self.lease_keys(name))?;
+        let standing = Standing::parse(call, name, &view).ok()?;
+        Some((view, standing))
     }
 
     /// How a lease stands now, by a linearizable read.
     async fn stand(&self, call: &Call, name: &LeaseName) -> Result<(View, Standing)> {
         let before = self.highest_term(name.as_str());
-        let keys = [self.keys.term(name), self.keys.hold(name), self.keys.reserve(name), self.keys.floor()];
-        let view = self.fetch(call, &self.pulse, &keys).await?;
+        let view = self.fetch(call, &self.pulse, &self.lease_keys(name)).await?;
         let standing = Standing::parse(call, name, &view)?;
         self.never_falls(call, name.as_str(), before, standing.term)?;
         Ok((view, standing))
@@ -243,17 +265,26 @@ impl Shared {
         Ok(Duration::from_secs(seconds))
     }
 
-    /// Has an etcd lease granted, by agreement of the servers, and returns its time to live: what was asked for, in whole
-    /// seconds, or more.
-    async fn grant(&self, call: &Call, id: i64, ttl: Duration) -> Result<Duration> {
+    /// A ttl as the servers count it.
+    fn seconds(&self, ttl: Duration) -> i64 {
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        i64::try_from(seconds.max(self.least_ttl.as_secs())).unwrap_or(i64::MAX)
+    }
+
+    /// Has an etcd lease granted, by agreement of the servers, and returns its time to live: what was asked for, or more.
+    async fn grant(&self, call: &Call, id: i64, seconds: i64) -> Result<Duration> {
         let ask = |connection: Connection| async move {
             let options = LeaseGrantOptions::new().with_id(id);
             Ok(connection.client.lease_client().grant(seconds, Some(options)).await?.ttl())
         };
         let granted = self.durable.run(call, Access::Write, ask).await.map_err(|fault| call.error(fault))?;
         Ok(Duration::from_secs(u64::try_from(granted).unwrap_or(0)))
+    }
+
+    /// Gives an etcd lease back, in the background: nothing hangs on it any more.
+    fn let_go(self: &Arc<Self>, id: i64) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move { shared.revoke(&Call::new("release"), id).await });
     }
 
     /// Gives an etcd lease back. If that fails it lapses by itself, a little later.

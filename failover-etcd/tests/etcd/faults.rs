@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use failover_core::lease::{Acquired, Renewed, Tenant};
 use failover_core::{HeartbeatStore, LeaseManager, StateStore, Term, state::Expect};
+use failover_etcd::etcd_client;
 use failover_testing::etcd::Etcd;
 use failover_testing::proxy::Proxy;
 
@@ -48,6 +49,12 @@ async fn a_half_open_connection_costs_one_call() {
     assert_eq!(store.renew(&lease).await.unwrap(), Renewed::Extended);
 }
 
+/// Waits until there are so many etcd leases: what is not needed any more is given back in the background.
+async fn leases(host: &mut etcd_client::Client, count: usize, what: &str) {
+    let host = tokio::sync::Mutex::new(host);
+    until(what, || async { etcd_leases(*host.lock().await).await == count }).await;
+}
+
 #[tokio::test]
 async fn an_acquisition_whose_answer_was_lost_is_found_again_and_leaves_one_etcd_lease() {
     let etcd = Etcd::start();
@@ -67,14 +74,14 @@ async fn an_acquisition_whose_answer_was_lost_is_found_again_and_leaves_one_etcd
     let again = granted(&store, "active", &m, LONG).await;
     assert_eq!(again.term, lease.term, "a retry keeps its term");
     assert_eq!(holder(&other, "active").await, Some(m));
-    assert_eq!(etcd_leases(&mut host).await, 1, "retries do not pile up");
+    leases(&mut host, 1, "retries do not pile up").await;
     for i in 2..6 {
         let refused = other.acquire(&lease_name("active"), &member("b", i), LONG).await.unwrap();
         assert!(matches!(refused, Acquired::Refused(_)));
     }
-    assert_eq!(etcd_leases(&mut host).await, 1, "nor do refusals");
+    leases(&mut host, 2, "nor do refusals, but for one in stock").await;
     other.release(&again, None).await.unwrap();
-    assert_eq!(etcd_leases(&mut host).await, 0, "and a release gives it back");
+    leases(&mut host, 1, "and a release gives it back").await;
 }
 
 #[tokio::test]
@@ -114,6 +121,21 @@ async fn a_release_that_is_replayed_after_a_new_grant_does_nothing() {
     store.release(&first, Some(&node("c"))).await.unwrap();
     other.release(&first, None).await.unwrap();
     assert_eq!(holder(&store, "active").await, Some(heir), "the newer grant stands");
+}
+
+#[tokio::test]
+async fn a_reservation_by_who_died_of_it_ends_when_the_hold_would_have() {
+    let (proxy, through, around) = behind_a_proxy("");
+    let (store, other) = (open(&through).await, open(&around).await);
+    let lease = granted(&store, "active", &member("a", 1), LEAST).await;
+    proxy.lose_replies();
+    // Applied, and nobody is there to give it a shorter time.
+    let lost = tokio::time::timeout(Duration::from_millis(300), store.release(&lease, Some(&node("b")))).await;
+    assert!(lost.is_err(), "no answer comes back");
+    let tenant = || async { other.current(&lease_name("active")).await.unwrap().tenant };
+    until("it is reserved, or was", || async { !matches!(tenant().await, Tenant::Held { .. }) }).await;
+    until("it is free", || async { tenant().await == Tenant::Free }).await;
+    assert!(granted(&other, "active", &member("c", 3), LONG).await.term > lease.term);
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@ use std::time::Duration;
 use failover_core::lease::{Acquired, Renewed};
 use failover_core::time::{Clock, SystemClock};
 use failover_core::{Durability, ErrorKind, HeartbeatStore, JobAssigner, LeaseManager, Revision, StateStore, Term};
+use failover_etcd::etcd_client::{Client, GetOptions};
 use failover_testing::etcd::{Etcd, EtcdCluster};
 
 use crate::common::{
-    LEAST, LONG, beat, cluster, granted, holder, job_id, key, lease_name, member, open, options, until,
+    LEAST, LONG, beat, client, cluster, granted, holder, job_id, key, lease_name, member, open, options, until,
 };
 
 /// How long a call of a driver may take.
@@ -53,6 +54,54 @@ async fn a_keep_alive_that_a_deposed_leader_answers_is_no_renewal() {
         until("it is told that it lost", || async { in_time(store.renew(&lease)).await == Some(Renewed::Lost) }).await;
         assert_eq!(holder(&other, &name).await, Some(heir));
     }
+}
+
+/// A deposed leader answers the keep-alive, and the real one shows that the key is there: neither is a whole ttl from now on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deposed_leader_keeps_alive_lasts_its_whole_ttl_before_anybody_is_told_so() {
+    const TTL: Duration = Duration::from_secs(30);
+    let servers = EtcdCluster::start();
+    let clock = SystemClock::new();
+    for round in 0..4 {
+        let leader = servers.leader();
+        let others: Vec<u16> = (0..3).filter(|i| *i != leader).map(|i| servers.members()[i].port()).collect();
+        let mut host = client(&servers.url_at(&others)).await;
+        let store = open(&servers.members()[leader].url()).await;
+        let held = granted(&store, &format!("held-{round}"), &member("a", 1), TTL).await;
+        // Opens the stream, and has one put in stock.
+        assert_eq!(store.renew(&held).await.unwrap(), Renewed::Extended);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        servers.members()[leader].pause();
+        assert_ne!(servers.leader_but(Some(leader)), leader);
+        // What the new leader gave them when it took over runs down meanwhile.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let sent = clock.now();
+        let asking = if round % 2 == 0 {
+            let (store, held) = (store.clone(), held.clone());
+            tokio::spawn(async move { store.renew(&held).await.is_ok_and(|renewed| renewed == Renewed::Extended) })
+        } else {
+            let (store, name) = (store.clone(), lease_name(&format!("new-{round}")));
+            tokio::spawn(
+                async move { matches!(store.acquire(&name, &member("a", 1), TTL).await, Ok(Acquired::Granted(_))) },
+            )
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        servers.members()[leader].resume();
+        if asking.await.unwrap() {
+            let name = if round % 2 == 0 { format!("held-{round}") } else { format!("new-{round}") };
+            let left = time_left(&mut host, &name).await;
+            assert!(left + clock.now().since(sent) >= TTL, "{name}: {left:?} are left of {TTL:?}");
+        }
+    }
+}
+
+/// The time an etcd lease has under which somebody holds a lease, in whole seconds and the one that has begun.
+async fn time_left(host: &mut Client, name: &str) -> Duration {
+    let found = host.get("failover/", Some(GetOptions::new().with_prefix())).await.unwrap();
+    let hold = found.kvs().iter().find(|kv| kv.key().ends_with(format!("/lease/{name}").as_bytes()));
+    let id = hold.expect("it is held").lease();
+    let left = host.lease_client().time_to_live(id, None).await.unwrap().ttl();
+    Duration::from_secs(u64::try_from(left).expect("it lasts") + 1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,6 +51,7 @@
 //! | roles, jobs, takeover | [`Node`], [`JobHandler`], [`RoleHooks`] |
 //! | to know whether you may act right now | [`Right`] |
 //! | to keep late writes away from a resource of your own | [`fencing`] |
+//! | to switch a silent machine off instead of waiting for its leases | [`fencer`] |
 //! | to let new work in on the active node only | [`Gate`] |
 //! | clients that find the active node | [`client`] |
 //! | to have the active node's state on every other | [`Replica`] |
@@ -71,6 +72,7 @@ pub mod detect;
 pub mod election;
 pub mod error;
 pub mod events;
+pub mod fencer;
 pub mod fencing;
 pub mod gate;
 pub mod health;
@@ -110,6 +112,7 @@ pub use client::Endpoint;
 pub use election::{Election, Leadership};
 pub use error::{Error, ErrorKind, Invalid, Result};
 pub use events::{Events, StampedEvent};
+pub use fencer::{CommandFencer, NodeFencer};
 pub use gate::Gate;
 pub use health::Health;
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};

@@ -70,7 +70,7 @@ use crate::detect::Detector;
 #[cfg(feature = "http")]
 pub use crate::driver::HttpAction;
 pub use crate::driver::{CommandAction, JobHandler, JobRun, ResponseAction, ResponseRun, RoleHooks};
-use crate::driver::{Message, NoHooks, NoJobs, Outbox, Parts, Pulse, Shared, named_actions};
+use crate::driver::{Message, NoHooks, NoJobs, Outbox, Outside, Parts, Pulse, Shared, named_actions};
 use crate::error::Invalid;
 use crate::events::Events;
 use crate::heartbeat::Role;
@@ -304,7 +304,7 @@ impl NodeBuilder {
     /// # Errors
     /// [`Invalid`] if this is not called within a tokio runtime, if the store cannot keep leases as short as the timing's,
     /// if a threshold of suspicion is not a number above zero, if the version is none, if the roster names a node twice, if there are too
-    /// many endpoints or one twice, if the watchdog's limit is shorter than a beat, if the health endpoints' address is taken, or if a replica
+    /// many endpoints or one twice, if the watchdog's limit is shorter than a beat, if there is a fencer and others are not missed before their leases lapse, if the health endpoints' address is taken, or if a replica
     /// was given to a node before.
     ///
     /// # Panics
@@ -328,7 +328,7 @@ impl NodeBuilder {
         config.endpoints.clone_from(&self.following.endpoints);
         config.version = self.version;
         (config.kept, config.keeps) = (self.local.as_deref().and_then(crate::local::read), self.local.is_some());
-        (config.watchdog, config.witnessed) = (self.vigil.limit, !self.vigil.witnesses.is_empty());
+        self.vigil.configure(&mut config);
         config.replicates = !self.replicas.is_empty();
         let machine = Machine::new(config);
         let shared = Arc::new(Shared::new(member, machine.role(), machine.stage()));
@@ -359,7 +359,7 @@ impl NodeBuilder {
             responses: actions,
             shared: shared.clone(),
             companions,
-            witnesses: self.vigil.witnesses.into(),
+            outside: Outside::new(self.vigil.witnesses, self.vigil.fencer),
             heir: self.vigil.heir,
             pulse: pulse.clone(),
             local: self.local,

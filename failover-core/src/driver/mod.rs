@@ -16,6 +16,7 @@ mod hooks;
 mod inbox;
 mod jobs;
 mod log;
+mod outside;
 mod pulse;
 mod responses;
 mod shared;
@@ -41,11 +42,12 @@ pub(crate) use inbox::{Message, Nudges, Outbox};
 pub(crate) use jobs::{Aftermath, Jobs, NoJobs};
 pub use jobs::{JobHandler, JobRun};
 pub(crate) use log::CallLog;
+pub(crate) use outside::Outside;
 pub(crate) use pulse::Pulse;
 #[cfg(feature = "http")]
 pub use responses::HttpAction;
 use responses::Responses;
-pub(crate) use responses::{Actions, named_actions};
+pub(crate) use responses::{Actions, check_within, named_actions};
 pub use responses::{CommandAction, ResponseAction, ResponseRun};
 pub(crate) use shared::Shared;
 pub(crate) use timer::Timer;
@@ -59,7 +61,6 @@ use crate::replica::Replicas;
 use crate::right::{Right, RightKeeper};
 use crate::time::{Clock, Stamp, Time};
 use crate::timing::Timing;
-use crate::witness::{self, Witness};
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -75,8 +76,8 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     /// What goes along with the node beside its decisions.
     pub(crate) companions: Vec<BoxFuture<'static, ()>>,
-    /// Whom to ask whether this node is cut off.
-    pub(crate) witnesses: Arc<[Witness]>,
+    /// Whom to ask whether this node is cut off, and whom to have a machine switched off by.
+    pub(crate) outside: Outside,
     /// Who settles what the node leaves behind, if anybody does.
     pub(crate) heir: Option<Arc<dyn Heir>>,
     /// The host's signs of life, if it is watched.
@@ -145,7 +146,7 @@ struct Driver {
     rights: BTreeMap<LeaseName, RightKeeper>,
     hooks: Hooks,
     jobs: Jobs,
-    witnesses: Arc<[Witness]>,
+    outside: Outside,
     bequeathing: Option<Bequeathing>,
     pulse: Option<Arc<Pulse>>,
     /// The last sign of life that the machine was told of.
@@ -169,7 +170,7 @@ impl Driver {
             replicas,
             keepers,
             shared,
-            witnesses,
+            outside,
             heir,
             pulse,
             ..
@@ -208,7 +209,7 @@ impl Driver {
             inbox,
             nudges,
             rights: BTreeMap::new(),
-            witnesses,
+            outside,
             bequeathing,
             pulse,
             fed_at: Time::ZERO,
@@ -361,13 +362,12 @@ impl Driver {
             Effect::Stop { job, epoch, reason } => self.jobs.stop(job, epoch, reason),
             Effect::Cut { job, epoch } => self.jobs.cut_off(job, epoch),
             Effect::AskWitness => {
-                let (witnesses, clock, patience) = (self.witnesses.clone(), self.clock.clone(), self.timing.call());
-                let outbox = self.outbox.clone();
-                self.tasks.spawn(async move {
-                    let reach = witness::ask(&witnesses, &*clock, patience).await;
-                    let _gone = outbox.send(Message::Host(HostInput::Witness(reach)));
-                });
+                self.outside.ask(&self.clock, self.timing.call(), &self.outbox, &mut self.tasks);
             }
+            Effect::SwitchOff { target, order, until } => {
+                self.outside.switch_off((target, order, until), &self.clock, &self.outbox, &mut self.tasks);
+            }
+            Effect::CallOff { order } => self.outside.call_off(order),
             Effect::Respond { action, attempt, incident } => {
                 let right = self.right(&LeaseName::active());
                 self.responses.start(action, attempt, *incident, right, &mut self.tasks);

@@ -174,7 +174,8 @@ impl ResponseAction for HttpAction {
     }
 }
 
-fn check_within(within: Duration) -> Result<Duration, Invalid> {
+/// A time that something of the host's may take.
+pub(crate) fn check_within(within: Duration) -> Result<Duration, Invalid> {
     if (Duration::from_millis(1)..=LONGEST).contains(&within) {
         return Ok(within);
     }

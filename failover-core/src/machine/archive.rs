@@ -206,6 +206,8 @@ impl Machine {
             .as_ref()
             .map(|lead| self.doubts.until_found(&self.peers, lead, since, self.timing.ttl() / 2))
             .unwrap_or_default();
+        let is_off = before.as_ref().is_some_and(|lead| self.stonith.is_off(lead));
+        let why = if is_off { Reason::HolderOff } else { Reason::LeaseGranted };
         let what = before.map_or_else(String::new, |lead| format!(" after {}", lead.node));
         let note = Note {
             id: Some(EntryId::takeover(archive.term)),
@@ -215,7 +217,7 @@ impl Machine {
             node: me.clone(),
             what: format!("{me} became active{what}"),
             who: me.to_string(),
-            why: Reason::LeaseGranted.to_string(),
+            why: why.to_string(),
             phases: Phases { start: Some(now.since(since)), ..found },
         };
         self.note(now, note);

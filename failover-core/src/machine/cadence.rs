@@ -102,6 +102,11 @@ impl Cadence {
         self.control.answered
     }
 
+    /// When the last beat that the store has taken was sent.
+    pub(super) fn beat_taken(&self) -> Option<Time> {
+        self.beat.answered
+    }
+
     /// Whether each kind of record has been read once.
     pub(super) fn has_read_all(&self) -> bool {
         [self.look, self.feed, self.control].iter().all(|round| round.answered.is_some())
@@ -137,7 +142,8 @@ impl Cadence {
             | Purpose::Incident(_)
             | Purpose::Archive(..)
             | Purpose::Wish
-            | Purpose::Orders => None,
+            | Purpose::Orders
+            | Purpose::Stonith(_) => None,
         }
     }
 }
@@ -240,7 +246,8 @@ impl Machine {
             | Purpose::Incident(_)
             | Purpose::Archive(..)
             | Purpose::Wish
-            | Purpose::Orders => Call::List { prefix: control::control(), after: None, limit: CONTROL_PAGE },
+            | Purpose::Orders
+            | Purpose::Stonith(_) => Call::List { prefix: control::control(), after: None, limit: CONTROL_PAGE },
         };
         self.call(now, purpose, call, out);
     }

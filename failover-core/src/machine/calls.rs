@@ -6,6 +6,7 @@ use super::archive;
 use super::claim::Ticket;
 use super::effect::{Call, CallId, Effect};
 use super::steward::Incident;
+use super::stonith;
 use crate::ids::{NodeId, Term};
 use crate::time::Time;
 
@@ -26,6 +27,7 @@ pub(super) enum Purpose {
     Archive(Term, archive::Step),
     Wish,
     Orders,
+    Stonith(stonith::Step),
 }
 
 /// The calls that have no outcome yet.

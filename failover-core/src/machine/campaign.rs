@@ -92,6 +92,7 @@ impl Machine {
     /// Takes its place in line for the active lease, or leaves the line.
     pub(super) fn campaign(&mut self, now: Time, out: &mut Vec<Effect>) {
         let called = self.called(now);
+        self.stonith.is_next = false;
         // While the cluster is paused, nobody takes over but whom an operator has named.
         if !self.is_candidate(now) || (called != Call::Named && self.roster.is_paused()) {
             self.active.claim.stop_seeking();
@@ -107,6 +108,7 @@ impl Machine {
             };
             self.active.claim.set_head_start(self.timing.stagger().saturating_mul(rank));
             self.active.claim.seek(now);
+            self.stonith.is_next = rank == 0;
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Kept;
+use super::{Kept, Switch};
 use crate::capacity::Capacity;
 use crate::client::Endpoint;
 use crate::detect::Detector;
@@ -47,6 +47,8 @@ pub struct Config {
     pub watchdog: Option<Duration>,
     /// Whether there are witnesses that can be asked when the store does not answer.
     pub witnessed: bool,
+    /// Whether its host can switch off the machines of others.
+    pub fencer: Switch,
     /// Whether it has replicas, which are complete before it is promoted.
     pub replicates: bool,
 }
@@ -73,6 +75,7 @@ impl Config {
             keeps: false,
             watchdog: None,
             witnessed: false,
+            fencer: Switch::Off,
             replicates: false,
         }
     }

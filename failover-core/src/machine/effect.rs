@@ -94,6 +94,22 @@ pub enum Effect {
     /// Ask the witnesses whether any of them answers, under a deadline of [`Timing::call`](crate::Timing::call); hand in exactly one
     /// [`HostInput::Witness`](super::HostInput::Witness). Never wait for it. Comes only if [`Config::witnessed`](super::Config::witnessed), and not again before the answer.
     AskWitness,
+    /// Have the host's [`NodeFencer`](crate::NodeFencer) switch the machine of this member off; answer with
+    /// [`HostInput::SwitchedOff`](super::HostInput::SwitchedOff). The order is of no use from `until` on: drop it then where it stands. Comes only if
+    /// [`Config::fencer`](super::Config::fencer), after the store has just shown that the member is silent and how its leases stand, and never while another order is open.
+    SwitchOff {
+        /// Which incarnation's.
+        target: Member,
+        /// Ties the answer to it.
+        order: u64,
+        /// By when.
+        until: Time,
+    },
+    /// Drop this order where it stands: its answer does not count any more.
+    CallOff {
+        /// Which.
+        order: u64,
+    },
     /// Run this response action for this incident, under the active lease: it is claimed for this attempt, and is begun only this once.
     /// Cut it off with the lease's `Cancel`. Answer with [`HostInput::Responded`](super::HostInput::Responded) once nothing of it runs, whatever happens.
     Respond {

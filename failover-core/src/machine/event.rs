@@ -86,6 +86,12 @@ pub enum EventKind {
     NodeReturned,
     /// Its lease was taken and its jobs may move (law 11). Once per failed incarnation, whoever is active (law 14).
     NodeFenced,
+    /// It is silent and holds leases, so the host is asked to switch its machine off.
+    FencingAsked,
+    /// Its machine is off, by the word of the host's fencer: its leases are given back in its stead.
+    FencingConfirmed,
+    /// Nobody has confirmed that its machine is off: nothing is broken, its leases lapse.
+    FencingRefused,
     /// It seems to be lost while the store is silent: nothing was claimed, taken or moved, and nobody can say more. Once for each silence.
     Unconfirmed,
     /// The store answers again, so what seemed to be lost can be looked into.
@@ -184,6 +190,9 @@ impl EventKind {
             Self::NodeMissing => "node_missing",
             Self::NodeReturned => "node_returned",
             Self::NodeFenced => "node_fenced",
+            Self::FencingAsked => "fencing_asked",
+            Self::FencingConfirmed => "fencing_confirmed",
+            Self::FencingRefused => "fencing_refused",
             Self::Unconfirmed => "unconfirmed",
             Self::UnconfirmedOver => "unconfirmed_over",
             Self::ActionBegun => "action_begun",

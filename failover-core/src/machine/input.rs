@@ -158,6 +158,13 @@ pub enum HostInput {
     Fed(Time),
     /// The answer to [`Effect::AskWitness`](super::Effect::AskWitness).
     Witness(Reach),
+    /// The answer to [`Effect::SwitchOff`](super::Effect::SwitchOff).
+    SwitchedOff {
+        /// Which order.
+        order: u64,
+        /// That the machine is off, and what the host's fencer said of it; or why nobody knows that it is.
+        outcome: Result<String, String>,
+    },
     /// A response action is over: nothing of it runs any more.
     Responded {
         /// Of which incident: the incarnation that was lost.

@@ -19,6 +19,7 @@
 //! | `wellbeing` | what the host says of itself: failures, signs of life |
 //! | `relief` | whether the role goes to a standby in better health |
 //! | `witness` | whether the store is away, or this node is cut off |
+//! | `stonith` | whether a silent holder's machine is to be switched off |
 //! | `estate` | what it leaves behind if its process dies now |
 //! | `peers`, `mirror`, `roster`, `fitness` | what is known of the others, the jobs, the order, and who could take over |
 
@@ -34,6 +35,7 @@ pub mod claim;
 mod claim_tests;
 mod config;
 mod course;
+mod deadline;
 mod doubt;
 mod effect;
 mod estate;
@@ -61,6 +63,7 @@ mod standing;
 mod standoff;
 mod steer;
 mod steward;
+mod stonith;
 pub mod table;
 mod tenure;
 mod version;
@@ -95,6 +98,7 @@ use self::roster::Roster;
 use self::runner::Runner;
 use self::standoff::Standoff;
 use self::steward::Steward;
+use self::stonith::Stonith;
 use self::tenure::Tenure;
 use self::wellbeing::Wellbeing;
 use self::wishes::Wishes;
@@ -134,6 +138,7 @@ pub struct Machine {
     told: BTreeSet<Member>,
     wellbeing: Wellbeing,
     contact: Contact,
+    stonith: Stonith,
     doubts: Doubts,
     /// The response actions that the host runs.
     responding: Running,
@@ -188,6 +193,7 @@ impl Machine {
             told: BTreeSet::new(),
             wellbeing: Wellbeing::new(config.watchdog),
             contact: Contact::new(config.witnessed),
+            stonith: Stonith::default(),
             doubts: Doubts::default(),
             responding: Running::new(),
             wall: None,
@@ -233,45 +239,6 @@ impl Machine {
         if !self.stage.is_final() {
             self.act(now, effects);
         }
-    }
-
-    /// When to come back with [`Input::Wake`], unless something else happens before. `None` once it is finished.
-    pub fn deadline(&self) -> Option<Time> {
-        if self.stage.is_final() {
-            return None;
-        }
-        let fences_wait = self.fences_open() >= steer::FENCES_AT_ONCE;
-        let recording = self.calls.is_open(|purpose| matches!(purpose, Purpose::Incident(_)));
-        let steward =
-            self.steward.as_ref().and_then(|steward| steward.deadline(fences_wait, recording, self.roster.settings()));
-        let archive = self.steward.as_ref().filter(|_| self.stage == Stage::Active).and_then(|s| s.archive.deadline());
-        let reports = if self.calls.is_open(|p| *p == Purpose::Report) { None } else { self.runner.deadline() };
-        let wishes = match self.stage {
-            Stage::Active => self.wishes.deadline(),
-            Stage::Inactive | Stage::Standby => self.wishes.retry_at(&self.config.member.node),
-            Stage::Joining | Stage::Promoting | Stage::Demoting | Stage::Maintenance | Stage::Isolated => None,
-            Stage::Leaving | Stage::Condemned | Stage::Left | Stage::Refused => None,
-        };
-        let due = [
-            self.node.claim.deadline(),
-            self.active.claim.deadline(),
-            self.reading_deadline(),
-            reports,
-            self.runner.watch_deadline(),
-            steward,
-            archive,
-            self.doubt_deadline(),
-            self.patience_until,
-            self.wellbeing.deadline(),
-            self.contact_deadline(),
-            self.relief.deadline().filter(|_| self.stage == Stage::Active),
-            self.restraint.deadline(),
-            self.standoff.until(),
-            wishes,
-            self.orders.deadline().filter(|_| self.stage == Stage::Active),
-            self.forget_at.filter(|_| self.stage == Stage::Leaving && self.may_forget()),
-        ];
-        due.into_iter().flatten().min()
     }
 
     /// Who it is.
@@ -360,6 +327,7 @@ impl Machine {
                 }
             }
             Purpose::Archive(term, step) => self.on_archive(now, (term, step), &outcome, retry_at, out),
+            Purpose::Stonith(step) => self.on_stonith(now, sent, &step, &outcome, retry_at, out),
             Purpose::Wish => self.on_wish_written(now, &outcome, retry_at, out),
             Purpose::Orders => match self.orders.on_answered(&outcome, retry_at) {
                 Answered::Written(over) => self.tell_orders(over, out),
@@ -410,6 +378,7 @@ impl Machine {
             self.call(now, Purpose::Report, call, out);
         }
         self.steer(now, out);
+        self.fence_silent(now, out);
         self.doubt(now, out);
         self.relieve(now, out);
         self.read(now, out);

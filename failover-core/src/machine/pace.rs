@@ -24,11 +24,17 @@ pub(super) struct Overdue {
 
 impl Overdue {
     pub(super) fn after(&self, news: &News) -> Duration {
-        let started = || self.started.missing();
-        let told = news.pace.map_or_else(started, |pace| {
-            self.started.at_pace(pace.beat, pace.ttl).map_or_else(|_| started(), |timing| timing.missing())
-        });
-        self.own.max(told)
+        self.own.max(self.told(news))
+    }
+
+    /// By the pace that the news tell alone.
+    pub(super) fn told(&self, news: &News) -> Duration {
+        self.timing(news).missing()
+    }
+
+    fn timing(&self, news: &News) -> Timing {
+        let timing = news.pace.and_then(|pace| self.started.at_pace(pace.beat, pace.ttl).ok());
+        timing.unwrap_or(self.started)
     }
 }
 
@@ -46,6 +52,11 @@ impl Machine {
 
     pub(super) fn overdue(&self) -> Overdue {
         Overdue { own: self.timing.missing(), started: self.config.timing }
+    }
+
+    /// How long the leases of whoever tells these news last at least, unless they are renewed.
+    pub(super) fn ttl_of(&self, news: &News) -> Duration {
+        self.overdue().timing(news).ttl().min(self.timing.ttl())
     }
 
     /// Follows the pace of the settings it has just taken in, if it can.

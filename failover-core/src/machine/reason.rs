@@ -54,7 +54,19 @@ sentences! {
         ProcessDied => "its guard says that its process has died",
         HeartbeatBack => "its heartbeats are back",
         LeaseTaken => "its lease had lapsed and was taken, so its jobs may move",
+        MachineOff => "its machine was switched off, so its lease was given back and taken, and its jobs may move",
+        LapsedUnfenced => "nobody could confirm that its machine was off, so its lease had to lapse; it was taken, so its jobs may move",
         Superseded => "a later incarnation holds its lease, so the right of the earlier one has ended",
+
+        // Switching off the machines of others.
+        HolderSilent => "it renews neither heartbeat nor lease, so its machine is to be switched off before its leases lapse",
+        SwitchedOff => "the host's fencer confirmed that its machine is off, so its leases are given back by their tokens",
+        NotSwitchedOff => "the host's fencer did not confirm that its machine is off, so its leases have to lapse",
+        FencedTooLate => "the host's fencer did not confirm that its machine is off before its leases were due to lapse",
+        FencedIsBack => "it is silent no more, so its machine is left on",
+        ClusterIsPaused => "the cluster was paused, so its machine is left on",
+        FencerUnsure => "this node may soon be missed itself, so it leaves the machine on",
+        HolderOff => "the store granted the active lease, which was given back because its holder's machine was switched off",
 
         // An operator's wishes.
         OperatorAsked => "an operator asked for it",

@@ -51,9 +51,9 @@ impl Machine {
             for (node, ticket, call) in steward.fencing.poll(now, &self.mirror, &self.peers, free) {
                 calls.push((Purpose::Fence(node, ticket), call));
             }
+            let (doubts, stonith, due) = (&self.doubts, &self.stonith, &self.config.responses);
             if !self.calls.is_open(|p| matches!(p, Purpose::Incident(_)))
-                && let Some((incident, call)) =
-                    steward.next_incident(&sight, &Recording { at, doubts: &self.doubts, due: &self.config.responses })
+                && let Some((incident, call)) = steward.next_incident(&sight, &Recording { at, doubts, stonith, due })
             {
                 calls.push((Purpose::Incident(incident), call));
             }

@@ -15,6 +15,7 @@ use super::orders::OrderBook;
 use super::peers::Peers;
 use super::reason::Reason;
 use super::roster::Roster;
+use super::stonith::Stonith;
 use crate::capacity::Capacity;
 use crate::control::Settings;
 use crate::heartbeat::Role;
@@ -273,7 +274,10 @@ impl Steward {
 
     /// The call that puts the next failure on record, if one is due: each is claimed once, whoever is active (law 14).
     pub(super) fn next_incident(&mut self, sight: &Sight<'_>, recording: &Recording<'_>) -> Option<(Incident, Call)> {
-        let incident = self.fencing.next_record(sight.now)?;
+        let mut incident = self.fencing.next_record(sight.now)?;
+        if incident.reason == Reason::LeaseTaken {
+            incident.reason = recording.stonith.taken(&incident.member);
+        }
         let Member { node, incarnation } = &incident.member;
         let key = claim_key(&incident.member)?;
         if incident.is_claimed {
@@ -373,6 +377,7 @@ impl Steward {
 pub(super) struct Recording<'a> {
     pub(super) at: Option<Stamp>,
     pub(super) doubts: &'a Doubts,
+    pub(super) stonith: &'a Stonith,
     /// The response actions of this node's host.
     pub(super) due: &'a [ActionName],
 }

@@ -66,6 +66,7 @@ impl Machine {
             HostInput::NotKept(why) => self.on_not_kept(why, out),
             HostInput::Fed(at) => self.on_fed(now, at, out),
             HostInput::Witness(reach) => self.on_witness(reach),
+            HostInput::SwitchedOff { order, outcome } => self.on_switched_off(now, order, outcome, out),
             HostInput::Responded { incident, action, attempt, outcome } => {
                 self.on_responded(now, (incident, action), attempt, outcome);
             }

@@ -39,6 +39,11 @@ impl Contact {
         Some(self.asked_at.map_or(since, |at| since.max(at + spacing)))
     }
 
+    /// Whether the last call that ended had no answer.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
+
     /// Since when no call has succeeded, once that counts as silence.
     pub(super) fn silent_since(&self) -> Option<Time> {
         self.failing_since.filter(|_| self.silent)

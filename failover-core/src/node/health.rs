@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::{Node, NodeBuilder};
 use crate::driver::Message;
 use crate::error::Invalid;
+use crate::fencer::NodeFencer;
 use crate::health::Failure;
 use crate::heir::Heir;
 use crate::ids::FailureName;
-use crate::machine::HostInput;
+use crate::machine::{Config, HostInput, Switch};
 use crate::timing::Timing;
 use crate::witness::Witness;
 
@@ -21,17 +22,30 @@ pub(super) struct Vigil {
     pub(super) witnesses: Vec<Witness>,
     /// Who settles what the node leaves behind, if anybody does.
     pub(super) heir: Option<Arc<dyn Heir>>,
+    /// What switches machines off, if anything does.
+    pub(super) fencer: Option<Arc<dyn NodeFencer>>,
 }
 
 impl Vigil {
     pub(super) fn check(&self, timing: Timing) -> Result<(), Invalid> {
-        let beat = timing.beat();
+        let (beat, missing) = (timing.beat(), timing.missing());
+        if self.fencer.is_some() && missing + beat >= timing.ttl() {
+            let rule =
+                "with a fencer it must be shorter than the ttl by more than a beat, or leases lapse before it is asked";
+            return Err(Invalid::new("missing", format!("{missing:?}"), rule));
+        }
         match self.limit.filter(|limit| *limit < beat) {
             Some(limit) => {
                 Err(Invalid::new("watchdog", format!("{limit:?}"), format!("it must be at least a beat of {beat:?}")))
             }
             None => Ok(()),
         }
+    }
+
+    /// Tells the machine what there is.
+    pub(super) fn configure(&self, config: &mut Config) {
+        (config.watchdog, config.witnessed) = (self.limit, !self.witnesses.is_empty());
+        config.fencer = if self.fencer.is_some() { Switch::On } else { Switch::Off };
     }
 }
 
@@ -93,6 +107,13 @@ impl NodeBuilder {
     /// one, or when it is gone (`guard_lost`), the others wait until the leases have lapsed.
     pub fn guarded(mut self, heir: impl Heir + 'static) -> Self {
         self.vigil.heir = Some(Arc::new(heir));
+        self
+    }
+
+    /// What can switch the machine of a silent node off, so that its leases need not lapse first: a function, or a [`CommandFencer`](crate::CommandFencer). **It must confirm only what is so**;
+    /// see [`fencer`](crate::fencer). All nodes should bring along the same. It is of use only with a [`Timing::missing`](crate::Timing::missing) well below the ttl.
+    pub fn node_fencer(mut self, fencer: impl NodeFencer + 'static) -> Self {
+        self.vigil.fencer = Some(Arc::new(fencer));
         self
     }
 

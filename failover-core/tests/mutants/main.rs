@@ -1,6 +1,7 @@
 //! The simulation proves itself: bugs, seeded at the boundary of machine and store, are each caught by the invariant that
 //! is there for them.
 
+mod machines;
 mod roles;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,7 @@ mod clients;
 mod config;
 mod ends;
 mod faults;
+mod fencer;
 mod gate;
 #[cfg(feature = "http")]
 mod health;

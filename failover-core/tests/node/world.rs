@@ -1,10 +1,12 @@
 //! What the tests of nodes share: a store and a clock moved by hand, and hosts that tell what they did.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{Unruly, node, until};
 use async_trait::async_trait;
+use failover_core::heartbeat::{Heartbeat, HeartbeatStore, Sighting};
 use failover_core::machine::{EventKind, JobEnd};
 use failover_core::memory::MemoryStore;
 use failover_core::time::{Clock, ManualClock, Time};
@@ -136,5 +138,33 @@ impl RoleHooks for Writer {
 
     async fn demote(&self) {
         self.1.tell(format!("{} demote", self.0));
+    }
+}
+
+/// Heartbeats that can be made to vanish: every call succeeds, and no beat arrives.
+pub(crate) struct Mute(Arc<dyn HeartbeatStore>, AtomicBool);
+
+impl Mute {
+    pub(crate) fn new(inner: Arc<dyn HeartbeatStore>) -> Arc<Self> {
+        Arc::new(Self(inner, AtomicBool::new(false)))
+    }
+
+    pub(crate) fn mute(&self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl HeartbeatStore for Mute {
+    async fn beat(&self, heartbeat: &Heartbeat) -> failover_core::Result<()> {
+        if self.1.load(Ordering::SeqCst) { Ok(()) } else { self.0.beat(heartbeat).await }
+    }
+
+    async fn sightings(&self) -> failover_core::Result<Vec<Sighting>> {
+        self.0.sightings().await
+    }
+
+    async fn forget(&self, member: &failover_core::Member) -> failover_core::Result<()> {
+        self.0.forget(member).await
     }
 }

@@ -52,6 +52,10 @@ macro_rules! matrix {
         a_failure_moves_the_role_once_and_not_to_and_fro
         a_host_that_hangs_loses_the_role_and_may_stand_by_again
     } };
+    (@fencer $store:ty) => { matrix! { @cells $store, fencer:
+        a_stopped_holder_whose_process_is_ended_for_good_is_replaced_long_before_its_lease_lapses
+        a_stopped_holder_that_the_fencer_refuses_to_end_is_replaced_not_before_its_lease_lapses
+    } };
     (@witness $store:ty) => { matrix! { @cells $store, witness:
         a_holder_that_is_cut_off_stands_down_long_before_its_right_is_over
         a_store_that_is_away_is_told_apart_and_costs_nobody_a_right
@@ -106,10 +110,10 @@ macro_rules! matrix {
 }
 
 matrix! {
-    sqlite: Sqlite => processes replica data herd no_proxies file wellbeing;
-    postgres: Postgres => processes replica server connections data herd witness wellbeing;
+    sqlite: Sqlite => processes replica data herd no_proxies file wellbeing fencer;
+    postgres: Postgres => processes replica server connections data herd witness wellbeing fencer;
     mariadb: Mariadb => processes replica server connections data herd;
-    redis: Redis => processes replica server connections data herd witness wellbeing;
+    redis: Redis => processes replica server connections data herd witness wellbeing fencer;
     redis_sentinel: RedisSentinel => processes promotion data no_proxies;
     redis_cluster: RedisCluster => processes server data no_proxies;
     etcd: Etcd => processes replica server connections data herd witness wellbeing;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use failover::machine::JobEnd;
 use failover::testkit::faults::{Fault, Faults, Faulty};
 use failover::time::{Clock, SystemClock};
-use failover::{FencingToken, JobHandler, JobRun, Node, NodeId, Right, RoleHooks, Timing};
+use failover::{CommandFencer, FencingToken, JobHandler, JobRun, Node, NodeId, Right, RoleHooks, Timing};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -33,6 +33,8 @@ pub(crate) struct Part {
     pub(crate) witness: Option<String>,
     /// How long its host may be silent.
     pub(crate) watchdog: Option<Duration>,
+    /// The command that switches others off. Such a node misses them after four beats.
+    pub(crate) fencer: Option<Vec<String>>,
 }
 
 /// How fast a cell runs.
@@ -128,6 +130,12 @@ pub(crate) fn play(part: &Part) {
             .hooks(Leader(link.clone()));
         if let Some(witness) = &part.witness {
             node = node.witness(witness.parse().expect("a witness's address"));
+        }
+        if let Some(fencer) = &part.fencer {
+            let timing = Timing::builder(part.pace.beat, part.pace.ttl).call(part.pace.call);
+            let timing = timing.missing(part.pace.beat * 4).build().expect("a cell's pace keeps the rules");
+            let fencer = CommandFencer::new(fencer, Duration::from_mins(1)).expect("a command");
+            node = node.timing(timing).node_fencer(fencer);
         }
         if let Some(limit) = part.watchdog {
             node = node.watchdog(limit);

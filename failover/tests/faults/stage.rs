@@ -46,6 +46,8 @@ pub(crate) struct Stage<S> {
     witness: Option<String>,
     /// How long their hosts may be silent.
     watchdog: Option<Duration>,
+    /// What switches others off, for the nodes that are started from now on.
+    pub(crate) fencer: Option<Vec<String>>,
     nodes: BTreeMap<String, Process>,
     _directory: TempDir,
 }
@@ -114,8 +116,8 @@ impl<S: Store> Stage<S> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = tokio::task::block_in_place(S::start);
         let resource = Resource::open(directory.path());
-        let (option, witness, watchdog, nodes) = (None, None, None, BTreeMap::new());
-        let stage = Self { store, resource, pace, option, witness, watchdog, nodes, _directory: directory };
+        let (option, witness, watchdog, fencer, nodes) = (None, None, None, None, BTreeMap::new());
+        let stage = Self { store, resource, pace, option, witness, watchdog, fencer, nodes, _directory: directory };
         stage.submit().await;
         stage
     }
@@ -187,6 +189,7 @@ impl<S: Store> Stage<S> {
             pace: self.pace,
             witness: self.witness.clone(),
             watchdog: self.watchdog,
+            fencer: self.fencer.clone(),
         };
         let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
         command.args(["a_node_process", "--exact", "--nocapture", "--test-threads=1"]);

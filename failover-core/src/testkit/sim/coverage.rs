@@ -16,6 +16,10 @@ macro_rules! counts {
 counts! {
     Crashes => "crashes",
     Estates => "estates settled by guards",
+    FencingsAsked => "machines to be switched off",
+    SwitchedOff => "machines switched off while they ran",
+    CalledOff => "orders called off",
+    BrokenEarly => "leases broken early",
     Restarts => "restarts",
     ShortPauses => "short pauses",
     LongPauses => "pauses longer than the lease",

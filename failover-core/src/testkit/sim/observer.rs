@@ -125,6 +125,7 @@ impl Observer {
                         }
                     }
                 }
+                (Call::Release { lease, .. }, Reply::Done) if lease.holder != **by => self.count(Count::BrokenEarly),
                 _ => {}
             },
             Fact::Wants { effect: Effect::Tell(event), .. } => self.told(event),

@@ -29,6 +29,8 @@ pub(super) struct Setup {
     pub(super) witnessed: bool,
     /// How the hosts' guards are, if they have any.
     pub(super) guards: Option<GuardPlan>,
+    /// How the hosts' fencers are, if they have any.
+    pub(super) fencers: Option<FencerPlan>,
     /// The response actions that every node knows.
     pub(super) responses: Vec<ResponsePlan>,
     /// Whether a fence may be above what the lease store grants, until the faults end.
@@ -95,6 +97,19 @@ pub(super) struct GuardPlan {
     pub(super) notices: (Duration, Duration),
     /// How often at most they make a call again.
     pub(super) again: u64,
+}
+
+/// What fencers are like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FencerPlan {
+    /// How long they take until the machine is off, or until they refuse.
+    pub(super) takes: (Duration, Duration),
+    /// So many in a hundred orders they refuse.
+    pub(super) refuses: u64,
+    /// So many of the others they never answer, and never carry out.
+    pub(super) silent: u64,
+    /// So many in a hundred machines come up again by themselves.
+    pub(super) restarts: u64,
 }
 
 /// How long the hooks take.

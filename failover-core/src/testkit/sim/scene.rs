@@ -30,6 +30,8 @@ pub(super) struct Scene {
     pub(super) hold_off: Duration,
     /// The quickest that the nodes may be told to be.
     pub(super) quickest: Timing,
+    /// And the slowest.
+    pub(super) slowest: Timing,
     /// When an operator last wished for a switchover.
     pub(super) wished_at: Option<Time>,
     /// When the faults ended, once they have.

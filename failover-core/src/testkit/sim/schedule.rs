@@ -1,9 +1,9 @@
+mod machines;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::plan::{
-    Act, Beside, GuardPlan, Hints, HookPlan, JobFate, JobPlan, NodePlan, ResponsePlan, Setup, Target, Weather,
-};
+use super::plan::{Act, Beside, Hints, HookPlan, JobFate, JobPlan, NodePlan, ResponsePlan, Setup, Target, Weather};
 use super::rng::Rng;
 use crate::control::{Drain, Errand, Overdue, Pace, Settings, StrategyName, Topology, VersionRule};
 use crate::ids::{ActionName, FailureName, GroupName, JobId, NodeId};
@@ -44,6 +44,7 @@ impl Schedule {
             watchdog: None,
             witnessed: false,
             guards: None,
+            fencers: None,
             responses: Vec::new(),
             ahead: false,
             nudges: 10,
@@ -85,7 +86,7 @@ impl Schedule {
             }
         }
         operators(rng, &setup.nodes, heals, &mut acts);
-        guards(rng, &mut setup, heals, &mut acts);
+        machines::guards(rng, &mut setup, heals, &mut acts);
         refusals(rng, &mut setup.nodes, heals, &mut acts);
         if rng.percent(10) {
             setup.ahead = true;
@@ -95,6 +96,7 @@ impl Schedule {
             // Whoever is elected next runs into it at once.
             acts.push((at + rng.millis(0, 500), Act::Crash(Target::Active, Some(rng.millis(5, 500)))));
         }
+        machines::fencers(rng, &mut setup, heals, &mut acts);
         acts.sort_by_key(|(at, _)| *at);
         Self { seed, setup, acts, heals }
     }
@@ -314,20 +316,6 @@ fn health(rng: &mut Rng, setup: &mut Setup, heals: Duration, acts: &mut Vec<(Dur
             let act = if rng.percent(70) { Act::Report(whom, name, weight) } else { Act::Clear(whom, name) };
             acts.push((rng.between(from, heals), act));
         }
-    }
-}
-
-/// Guards, and hosts that die under them: soon back, or not.
-fn guards(rng: &mut Rng, setup: &mut Setup, heals: Duration, acts: &mut Vec<(Duration, Act)>) {
-    if !rng.percent(40) {
-        return;
-    }
-    let late = if rng.percent(50) { 0 } else { rng.below(60) };
-    let slow = if rng.percent(70) { rng.millis(1, 10) } else { rng.millis(10, 7_000) };
-    setup.guards = Some(GuardPlan { late, notices: (Duration::from_micros(200), slow), again: rng.below(3) });
-    for _ in 0..=rng.below(3) {
-        let back = rng.percent(80).then(|| if rng.percent(60) { rng.millis(1, 300) } else { rng.millis(300, 6_000) });
-        acts.push((rng.between(Duration::from_secs(1), heals), Act::Crash(target(rng, &setup.nodes), back)));
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod data;
+pub(crate) mod fencer;
 pub(crate) mod herd;
 pub(crate) mod histories;
 pub(crate) mod leader;

@@ -270,6 +270,7 @@ impl Engine {
             Happening::Resume { .. } | Happening::Start { .. } => at.min(now),
             Happening::Wake { .. }
             | Happening::Settle(_)
+            | Happening::SwitchOff(_)
             | Happening::GiveUp { .. }
             | Happening::Host { .. }
             | Happening::Hint { .. }

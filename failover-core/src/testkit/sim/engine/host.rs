@@ -31,6 +31,8 @@ impl Engine {
             Effect::Call { id, call } => self.send(node, local, id, call),
             Effect::Hold { .. } | Effect::Keep { .. } | Effect::Tell(_) => {}
             Effect::AskWitness => self.ask_witness(node),
+            Effect::SwitchOff { target, order, .. } => self.order_off(node, order, target),
+            Effect::CallOff { order } => self.call_off(node, order),
             Effect::Cancel { name, .. } => {
                 if name == LeaseName::node(&self.setup.nodes[node].id) {
                     for (job, epoch) in self.runs(node) {
@@ -101,6 +103,8 @@ impl Engine {
             | Effect::Cut { .. }
             | Effect::Keep { .. }
             | Effect::AskWitness
+            | Effect::SwitchOff { .. }
+            | Effect::CallOff { .. }
             | Effect::Tell(_)
             | Effect::Finish(_) => {}
         }
@@ -219,6 +223,7 @@ impl Engine {
             HostStep::Feeds => self.feeds(node),
             HostStep::Recovers => self.recovers(node),
             HostStep::Clears(name) => self.tell(node, HostInput::FailureCleared { name }),
+            HostStep::SwitchedOff { order, outcome } => self.switched_off(node, order, outcome),
             HostStep::Witness(reach) => self.tell(node, HostInput::Witness(reach)),
             HostStep::Responds { incident, action, attempt, outcome } => {
                 self.responded(node, incident, action, attempt, outcome);

@@ -1,6 +1,7 @@
 //! The loop: takes the next happening, lets it happen, and tells the observer.
 
 mod acts;
+mod fencer;
 mod guard;
 mod host;
 mod outside;
@@ -44,6 +45,8 @@ enum Happening {
         life: u32,
         id: CallId,
     },
+    /// A fencer does what it was told.
+    SwitchOff(Box<fencer::Throw>),
     /// A guard sends this in the stead of its host.
     Settle(Box<wire::Request>),
     Host {
@@ -82,6 +85,7 @@ enum HostStep {
     Recovers,
     Clears(FailureName),
     Witness(Reach),
+    SwitchedOff { order: u64, outcome: Result<String, String> },
     Responds { incident: Member, action: ActionName, attempt: u32, outcome: Result<String, String> },
 }
 
@@ -107,6 +111,8 @@ struct Process {
     /// What its host has ever reported.
     reported: BTreeSet<FailureName>,
     finished: Option<Finish>,
+    /// The orders that its fencer pays no heed to any more.
+    called_off: BTreeSet<u64>,
     told: guard::Told,
 }
 
@@ -161,6 +167,7 @@ impl Engine {
             ledger: Ledger::default(),
             hold_off: crate::control::HoldOff::default().0,
             quickest: setup.quickest,
+            slowest: setup.slowest,
             wished_at: None,
             healed: None,
         };
@@ -236,6 +243,7 @@ impl Engine {
             Happening::Arrive(flight) => self.arrive(&flight),
             Happening::Reply { node, life, id, answer } => self.answer(node, life, id, *answer),
             Happening::Settle(request) => self.launch(*request, self.scene.now + self.setup.timing.call()),
+            Happening::SwitchOff(throw) => self.throw(*throw),
             Happening::GiveUp { node, life, id } => self.answer(node, life, id, Err(Fault::Unknown)),
             Happening::Host { node, life, step } => self.host_step(node, life, step),
             Happening::Hint { node, life, hint } => self.hinted(node, life, hint),
@@ -257,6 +265,7 @@ impl Engine {
             | Happening::Hint { node, life, .. } => (*node, *life),
             Happening::Arrive(_)
             | Happening::Settle(_)
+            | Happening::SwitchOff(_)
             | Happening::Resume { .. }
             | Happening::Start { .. }
             | Happening::Act(_)

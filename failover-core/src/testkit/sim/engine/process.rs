@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Engine, Happening, MOST_AT_ONCE, Process};
 use crate::capacity::Capacity;
 use crate::ids::{Incarnation, LeaseName, Member};
-use crate::machine::{Config, Finish, HostInput, Input, Machine};
+use crate::machine::{Config, Finish, HostInput, Input, Machine, Switch};
 use crate::testkit::sim::coverage::Count;
 use crate::testkit::sim::scene::{Fact, HostScene, ProcessScene};
 use crate::time::Time;
@@ -27,6 +27,7 @@ impl Engine {
         let mut config = Config::new(member.clone(), self.setup.timing);
         (config.watchdog, config.witnessed) = (self.setup.watchdog, self.setup.witnessed);
         config.capacity = Capacity::of(self.setup.nodes[node].capacity).unwrap_or_default();
+        config.fencer = if self.setup.fencers.is_some() { Switch::On } else { Switch::Off };
         config.version = self.setup.nodes[node].version.map(str::to_owned);
         config.responses = self.setup.responses.iter().map(|plan| plan.name.clone()).collect();
         self.tamper.config(&mut config);
@@ -67,6 +68,7 @@ impl Engine {
             withheld: Vec::new(),
             reported: BTreeSet::new(),
             finished: None,
+            called_off: BTreeSet::new(),
             told,
         });
         if life > 1 {

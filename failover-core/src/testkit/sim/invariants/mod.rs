@@ -5,6 +5,7 @@ mod bounded_load;
 mod call_ids;
 mod closed;
 mod cut_off;
+mod early_break;
 mod early_wakes;
 mod event_order;
 mod fence_first;
@@ -57,6 +58,7 @@ pub(super) fn all() -> Vec<Box<dyn Invariant>> {
         Box::<one_incident::OneIncident>::default(),
         Box::new(hung_host::HungHost),
         Box::<cut_off::CutOff>::default(),
+        Box::<early_break::EarlyBreak>::default(),
         Box::<one_response::OneResponse>::default(),
         Box::<one_standby::OneStandby>::default(),
         Box::<relief::Relief>::default(),

@@ -43,7 +43,7 @@ impl Invariant for Standstill {
                 let Some(process) = scene.process(*node) else { return Ok(()) };
                 let member = &process.member;
                 match call {
-                    Call::Release { lease, successor } if lease.name == process.active => {
+                    Call::Release { lease, successor } if lease.name == process.active && lease.holder == *member => {
                         known.takes_back = successor.as_ref() == Some(&member.node);
                     }
                     // What it writes about a wish itself, it need not read first.

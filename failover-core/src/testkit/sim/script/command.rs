@@ -23,7 +23,9 @@ impl Script {
                 let capacity =
                     option(&options, "capacity")?.map_or(Ok(50), |n| n.parse().map_err(|e| format!("{n}: {e}")))?;
                 let watchdog = option(&options, "watchdog")?.map(duration).transpose()?;
-                self.begin(&names, capacity, watchdog, options.contains(&"witnessed"), options.contains(&"guarded"))?;
+                let fencer = option(&options, "fencer")?.map(duration).transpose()?;
+                let (witnessed, guarded) = (options.contains(&"witnessed"), options.contains(&"guarded"));
+                self.begin(&names, capacity, watchdog, witnessed, guarded, fencer)?;
             }
             ["job", name, options @ ..] => self.submit(name, options)?,
             ["response", name, takes, how @ ..] => incidents::response(self.engine()?, name, takes, how)?,
@@ -48,6 +50,15 @@ impl Script {
                 let mut lines = vec![format!("{:>8.3}", engine.scene.now.since(DAWN).as_secs_f64())];
                 lines.extend(show::status(engine));
                 return Ok(lines);
+            }
+            ["fencer", how] => {
+                let plan = self.engine()?.setup.fencers.as_mut().ok_or("there are no fencers")?;
+                (plan.refuses, plan.silent) = match *how {
+                    "confirms" => (0, 0),
+                    "refuses" => (100, 0),
+                    "hangs" => (0, 100),
+                    _ => return Err(format!("a fencer cannot be told that it {how}")),
+                };
             }
             ["write", node, what] => return self.write(node, what),
             [how @ ("drop" | "delay"), leg, verb, rest @ ..] => self.rule(how, leg, verb, rest)?,
@@ -215,8 +226,9 @@ fn node(engine: &Engine, name: &str) -> Result<usize, String> {
 }
 
 /// Every option of any command.
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 16] = [
     "watchdog",
+    "fencer",
     "weight",
     "start",
     "stop",

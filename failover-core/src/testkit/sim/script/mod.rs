@@ -5,7 +5,9 @@
 //! that begin with `#` are for the reader.
 //!
 //! ```text
-//! nodes a b c                         the cluster, which starts at once; `nodes a b capacity=2`; watchdog=2s, witnessed, guarded
+//! nodes a b c                         the cluster, which starts at once; `nodes a b capacity=2`; watchdog=2s, witnessed, guarded;
+//!                                     fencer=200ms: every host can switch a machine off, in that time; who is silent for 2 s is missed
+//! fencer refuses | fencer hangs | fencer confirms   how the fencers answer from now on
 //! response mail 2s                    right after it: every node knows this action, which takes that long; fails
 //! job j1                              submits a job; weight=2 start=100ms stop=1s completes=5s stubborn; progress=1s hangs=3s;
 //!                                     pin=a,b failover=manual retries=2 apart=g
@@ -50,7 +52,7 @@ use std::time::Duration;
 
 use super::engine::{DAWN, Engine};
 use super::observer::Observer;
-use super::plan::{GuardPlan, Hints, HookPlan, NodePlan, Setup};
+use super::plan::{FencerPlan, GuardPlan, Hints, HookPlan, NodePlan, Setup};
 use super::tamper::Honest;
 use crate::ids::NodeId;
 use crate::machine::Effect;
@@ -135,6 +137,7 @@ impl Script {
         watchdog: Option<Duration>,
         witnessed: bool,
         guarded: bool,
+        fencer: Option<Duration>,
     ) -> Result<(), String> {
         let node = |(i, name): (usize, &&str)| {
             Ok(NodePlan {
@@ -150,10 +153,15 @@ impl Script {
         };
         let nodes = names.iter().enumerate().map(node).collect::<Result<Vec<_>, String>>()?;
         let millis = Duration::from_millis;
+        let fencers = fencer.map(|takes| FencerPlan { takes: (takes, takes), refuses: 0, silent: 0, restarts: 0 });
+        // One that is to be switched off is missed well before its leases lapse.
+        let timing = Timing::builder(millis(1_000), millis(5_000));
+        let timing = if fencers.is_some() { timing.missing(millis(2_000)) } else { timing };
+        let timing = timing.build().map_err(|e| e.to_string())?;
         let setup = Setup {
-            timing: Timing::default(),
-            slowest: Timing::default(),
-            quickest: Timing::default(),
+            timing,
+            slowest: timing,
+            quickest: timing,
             nodes,
             jobs: Vec::new(),
             latency: (millis(5), millis(5)),
@@ -162,6 +170,7 @@ impl Script {
             hooks: HookPlan { prepare: millis(10), promote: millis(10), demote: millis(10) },
             watchdog,
             witnessed,
+            fencers,
             guards: guarded.then_some(GuardPlan { late: 0, notices: (millis(1), millis(1)), again: 0 }),
             responses: Vec::new(),
             ahead: true,

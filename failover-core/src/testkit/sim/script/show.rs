@@ -25,7 +25,11 @@ pub(super) fn event(at: Duration, by: &NodeId, event: &Event) -> String {
     // An incarnation would say nothing to a reader.
     let tells = !matches!(
         event.kind,
-        EventKind::NodeJoined | EventKind::NodeFenced | EventKind::NodeMissing | EventKind::NodeReturned
+        EventKind::NodeJoined
+            | EventKind::NodeFenced
+            | EventKind::NodeMissing
+            | EventKind::NodeReturned
+            | EventKind::FencingAsked
     );
     if let Some(detail) = event.detail.as_ref().filter(|_| tells) {
         line += &format!(" {detail}");

@@ -225,8 +225,18 @@ impl Shared {
         }
     }
 
-    /// A connection to the server that holds the data, greeted.
+    /// A connection to the server that holds the data, greeted, and taught the scripts: a server that was restarted, or took
+    /// another's place, would compile each in the middle of the call that needs it first.
     pub(crate) async fn connect(&self, operation: &'static str) -> Result<Connection> {
+        let connection = self.connect_to_owner(operation).await?;
+        if self.teaches(&connection.facts.run) {
+            // Whatever comes of it is found out by the calls.
+            let _learnt = connection.teach(&self.scripts).await;
+        }
+        Ok(connection)
+    }
+
+    async fn connect_to_owner(&self, operation: &'static str) -> Result<Connection> {
         let (mut failed, mut hops) = (None, 0);
         let most = self.router.choices();
         for _ in 0..most {

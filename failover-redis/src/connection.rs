@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::classify::{Stage, broken, refused};
 use crate::durability::Facts;
 use crate::options::{Address, Login, RedisOptions, Servers};
-use crate::scripts::Operation;
+use crate::scripts::{Operation, Scripts};
 
 /// A connection to one server.
 pub(crate) struct Connection {
@@ -246,6 +246,17 @@ impl Connection {
             }
             _ => Ok(outcome),
         }
+    }
+
+    /// Has the server learn all scripts, so that none of the calls to come is the one that waits for its text to be compiled.
+    pub(crate) async fn teach(&self, scripts: &Scripts) -> redis::RedisResult<()> {
+        let all = scripts.all();
+        let mut pipeline = Pipeline::new();
+        for operation in &all {
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(operation.source);
+        }
+        // Rights to it may be withheld: then each is sent when it is first needed.
+        self.send(&pipeline, all.len()).await.map(drop)
     }
 
     async fn evaluate(

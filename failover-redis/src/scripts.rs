@@ -68,8 +68,7 @@ macro_rules! scripts {
                 },)* }
             }
 
-            #[cfg(test)]
-            fn all(&self) -> Vec<&Operation> {
+            pub(crate) fn all(&self) -> Vec<&Operation> {
                 vec![$(&self.$name),*]
             }
         }

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) longest_ttl: AtomicU64,
     /// Why this handle is of no use any more.
     ended: OnceLock<Error>,
+    /// The server's run that was taught the scripts last.
+    taught: Mutex<String>,
     seen: Mutex<Seen>,
     watcher: Watcher,
 }
@@ -88,6 +90,7 @@ impl RedisStore {
             durability: OnceLock::new(),
             longest_ttl: AtomicU64::new(0),
             ended: OnceLock::new(),
+            taught: Mutex::default(),
             seen: Mutex::default(),
             watcher: Watcher::default(),
         };
@@ -136,6 +139,16 @@ impl Shared {
     pub(crate) fn disconnect(&self) {
         self.pulse.clear();
         self.durable.clear();
+    }
+
+    /// Whether this run of a server has to be taught the scripts; then the caller does, and nobody else.
+    pub(crate) fn teaches(&self, run: &str) -> bool {
+        let mut taught = self.taught.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = *taught != run;
+        if new {
+            run.clone_into(&mut taught);
+        }
+        new
     }
 
     pub(crate) fn durability(&self) -> Durability {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{LONG, beat, cluster, granted, key, lease_name, member, open, options};
+use crate::common::{LONG, beat, cluster, eventually, granted, key, lease_name, member, open, options};
 use crate::{DEADLINE, address, proxy, soon};
 use failover_core::lease::{Acquired, LeaseView, Renewed, Tenant};
 use failover_core::state::{Expect, Written};
@@ -140,6 +140,36 @@ async fn a_connection_that_breaks_under_a_write_is_unknown_and_under_a_repeatabl
     proxy.heal();
     proxy.cut();
     assert_eq!(store.renew(&lease).await.unwrap(), Renewed::Extended);
+}
+
+/// How often the server was sent a script's text to run.
+fn texts(redis: &Redis) -> u64 {
+    let told = redis.command(&["INFO", "commandstats"]);
+    let of = |line: &str| line.strip_prefix("cmdstat_eval:calls=")?.split(',').next()?.parse().ok();
+    told.lines().find_map(of).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_server_knows_all_scripts_before_the_first_call_and_again_after_its_restart() {
+    let mut redis = Redis::durable();
+    let store = open(&redis.url()).await;
+    let m = member("a", 1);
+    for round in 1..3 {
+        let lease = eventually(|| async {
+            match store.acquire(&lease_name("active"), &m, LONG).await? {
+                Acquired::Granted(lease) => Ok(lease),
+                Acquired::Refused(view) => panic!("nobody else asks: {view:?}"),
+            }
+        })
+        .await;
+        store.renew(&lease).await.unwrap();
+        store.beat(&beat(&m, round, 0)).await.unwrap();
+        store.put(&key("a"), b"x", Expect::Any, None).await.unwrap();
+        store.release(&lease, None).await.unwrap();
+        assert_eq!(texts(&redis), 1, "the greeting, and nothing after it");
+        redis.kill();
+        redis.start_again();
+    }
 }
 
 #[tokio::test]

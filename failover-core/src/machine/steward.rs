@@ -276,7 +276,9 @@ impl Steward {
     pub(super) fn next_incident(&mut self, sight: &Sight<'_>, recording: &Recording<'_>) -> Option<(Incident, Call)> {
         let mut incident = self.fencing.next_record(sight.now)?;
         if incident.reason == Reason::LeaseTaken {
-            incident.reason = recording.stonith.taken(&incident.member);
+            let peer = sight.peers.get(&incident.member.node).filter(|peer| peer.member == incident.member);
+            let died = peer.is_some_and(|peer| peer.news.died);
+            incident.reason = if died { Reason::LeaseGivenBack } else { recording.stonith.taken(&incident.member) };
         }
         let Member { node, incarnation } = &incident.member;
         let key = claim_key(&incident.member)?;

@@ -47,6 +47,9 @@
 //!
 //! While the host lives the guard costs one process that sleeps, one connection of its own to the store, and one cheap call a minute to keep it warm.
 //!
+//! **A guard that is gone is not started again.** Whatever the host had started before holds the end of the first guard's pipe, which went with it: a second guard could not see that such a child goes
+//! on, and would give the leases back too early. Without one, leases lapse by time; a host that wants its guard back is started anew, at a moment of its own choosing.
+//!
 //! **A child that is meant to outlive the host** (a daemon that a hook starts) keeps the guard from acting, as long as it keeps the descriptor it inherits. Close it
 //! there, or start the daemon through the service manager, which does not inherit it. Start the guard after the host has become a daemon itself.
 

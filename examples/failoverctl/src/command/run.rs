@@ -1,9 +1,10 @@
 //! `run NAME --lease LEASE -- CMD…`: a command on exactly one of the machines that call this.
 
 use failover::election::{Election, Leadership};
-use failover::guard::Guard;
+use failover::guard::{Attached, Guard};
 use failover::lease::{LeaseView, Tenant};
-use failover::{Backend, LeaseName, Term};
+use failover::machine::Reason;
+use failover::{Backend, Heir as _, LeaseName, Term};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, RunArgs};
@@ -25,7 +26,9 @@ pub(crate) async fn run(global: &Global, args: &RunArgs, guard: Option<Guard>) -
     let mut election = Election::builder(backend.leases.clone(), &args.lease, args.name.clone())?.timing(timing);
     if let (Some(guard), Some(url)) = (&guard, &global.store) {
         spare(guard.id()).await;
-        election = election.guarded(guard.attach(url, &global.cluster));
+        let attached = guard.attach(url, &global.cluster);
+        tokio::spawn(tell.clone().when_gone(attached.clone()));
+        election = election.guarded(attached);
     }
     let election = election.start()?;
 
@@ -102,6 +105,7 @@ async fn tell_who_has_it(backend: &Backend, lease: &LeaseName, tell: &Tell) {
 }
 
 /// Tells what happens: as JSON on standard output, or for people on standard error, since standard output is the command's.
+#[derive(Clone)]
 struct Tell {
     form: Form,
     node: String,
@@ -109,6 +113,12 @@ struct Tell {
 }
 
 impl Tell {
+    /// Tells that the guard is gone, once it is.
+    async fn when_gone(self, guard: Attached) {
+        let why = guard.gone().await;
+        self.event("guard_lost", None, format!("{} ({why})", Reason::GuardGone));
+    }
+
     fn event(&self, event: &'static str, term: Option<Term>, reason: String) {
         let line = EventLine {
             at: now(),

@@ -3,7 +3,7 @@
 
 use rustix::process::{Signal, kill_process};
 
-use crate::common::{Place, Process, eventually};
+use crate::common::{OF, Place, Process, eventually};
 
 const LONG: [&str; 4] = ["--ttl", "120s", "--beat", "400ms"];
 
@@ -103,4 +103,31 @@ fn a_node_says_that_its_guard_is_gone_and_needs_none() {
     a.kill();
     // As without a guard: when the lease has lapsed.
     b.role("active");
+}
+
+#[test]
+fn a_machine_that_runs_a_command_says_that_its_guard_is_gone_and_goes_on() {
+    let place = Place::new();
+    let mut command = place.command();
+    command.env(OF, "a");
+    command.args([
+        "--json",
+        "run",
+        "a",
+        "--lease",
+        "nightly",
+        "--",
+        "sh",
+        "-c",
+        "while [ ! -e \"$0/over\" ]; do sleep 0.05; done",
+    ]);
+    command.arg(place.dir.path());
+    let mut a = Process::start("a", command);
+    a.event("lease_granted");
+    let [guard] = &place.heirs_of("a")[..] else { panic!("one guard of the host") };
+    kill_process(guard.pid, Signal::KILL).unwrap();
+    let lost = a.event("guard_lost");
+    assert!(lost["reason"].as_str().unwrap().contains("its leases have to lapse"), "{lost}");
+    std::fs::write(place.path("over"), "").unwrap();
+    a.event("lease_released");
 }

@@ -25,7 +25,7 @@ use strays::{MARK, Stray, marked};
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 /// Tells in the environment of whom a process is.
-const OF: &str = "FAILOVER_TEST_OF";
+pub(crate) const OF: &str = "FAILOVER_TEST_OF";
 
 /// The program under test.
 pub(crate) const FAILOVERCTL: &str = env!("CARGO_BIN_EXE_failoverctl");

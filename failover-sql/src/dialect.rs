@@ -216,6 +216,9 @@ pub(crate) trait Dialect: Send + Sync {
     /// has committed after the pulse `since`, and tells the pulse of the latest. Pulses count such transactions.
     async fn changed(&self, area: &str, since: u64) -> Result<u64, Error>;
 
+    /// A lease is held through this handle from now on, or was released and is not. For hints only; it may come late.
+    fn holds(&self, _name: &LeaseName, _held: bool) {}
+
     /// How this database spells what [`Sql`] leaves open.
     fn words(&self) -> Words;
 

@@ -23,9 +23,10 @@ impl LeaseManager for SqlStore {
         let hot = Hot::Acquire { name, member, lasts, seen: self.seen(&counter) };
         if let Some(term) = self.shortcut("acquire", hot).await? {
             self.shown(counter, term);
+            self.holds(name, true);
             return Ok(Acquired::Granted(Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl }));
         }
-        self.write("acquire", Lane::Durable, move |tx| {
+        let acquired = self.write("acquire", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let floor = tx.counters().await?.term_floor;
                 let mut row = tx.lease_locked(name).await?;
@@ -60,7 +61,9 @@ impl LeaseManager for SqlStore {
                 Ok(Acquired::Granted(Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl }))
             })
         })
-        .await
+        .await?;
+        self.holds(name, matches!(acquired, Acquired::Granted(_)));
+        Ok(acquired)
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Renewed> {
@@ -72,20 +75,23 @@ impl LeaseManager for SqlStore {
             self.shown(term_of(&lease.name), lease.term.0);
             return Ok(Renewed::Extended);
         }
-        self.write("renew", Lane::Pulse, move |tx| {
-            Box::pin(async move {
-                let row = tx.lease(&lease.name).await?;
-                let now = tx.now().await?;
-                let Some(row) = row.filter(|row| row.is_current(lease, now)) else { return Ok(Renewed::Lost) };
-                tx.run(
-                    "UPDATE {leases} SET ends = ?, lasts = ? WHERE cluster = ? AND name = ? AND term = ?",
-                    args![now.saturating_add(lasts), lasts, tx.cluster(), &lease.name, row.term],
-                )
-                .await?;
-                Ok(Renewed::Extended)
+        let renewed = self
+            .write("renew", Lane::Pulse, move |tx| {
+                Box::pin(async move {
+                    let row = tx.lease(&lease.name).await?;
+                    let now = tx.now().await?;
+                    let Some(row) = row.filter(|row| row.is_current(lease, now)) else { return Ok(Renewed::Lost) };
+                    tx.run(
+                        "UPDATE {leases} SET ends = ?, lasts = ? WHERE cluster = ? AND name = ? AND term = ?",
+                        args![now.saturating_add(lasts), lasts, tx.cluster(), &lease.name, row.term],
+                    )
+                    .await?;
+                    Ok(Renewed::Extended)
+                })
             })
-        })
-        .await
+            .await?;
+        self.holds(&lease.name, renewed == Renewed::Extended);
+        Ok(renewed)
     }
 
     async fn release(&self, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
@@ -94,25 +100,31 @@ impl LeaseManager for SqlStore {
         let goes_on = self.seen(&term_of(&lease.name)).term <= lease.term.0;
         if goes_on && self.shortcut("release", hot).await?.is_some() {
             self.shown(term_of(&lease.name), lease.term.0);
+            self.holds(&lease.name, false);
             return Ok(());
         }
-        self.write("release", Lane::Durable, move |tx| {
-            Box::pin(async move {
-                let row = tx.lease(&lease.name).await?;
-                let now = tx.now().await?;
-                let Some(row) = row.filter(|row| row.is_current(lease, now)) else { return Ok(()) };
-                let reserved = successor.map_or(0, |_| nanos(Timing::reservation(row.lasts())));
-                tx.run(
-                    "UPDATE {leases} SET holder = NULL, incarnation = NULL, successor = ?, ends = ?, lasts = ? \
+        let released = self
+            .write("release", Lane::Durable, move |tx| {
+                Box::pin(async move {
+                    let row = tx.lease(&lease.name).await?;
+                    let now = tx.now().await?;
+                    let Some(row) = row.filter(|row| row.is_current(lease, now)) else { return Ok(()) };
+                    let reserved = successor.map_or(0, |_| nanos(Timing::reservation(row.lasts())));
+                    tx.run(
+                        "UPDATE {leases} SET holder = NULL, incarnation = NULL, successor = ?, ends = ?, lasts = ? \
                      WHERE cluster = ? AND name = ?",
-                    args![successor, now.saturating_add(reserved), reserved, tx.cluster(), &lease.name],
-                )
-                .await?;
-                tx.hint(lease_area(&lease.name));
-                Ok(())
+                        args![successor, now.saturating_add(reserved), reserved, tx.cluster(), &lease.name],
+                    )
+                    .await?;
+                    tx.hint(lease_area(&lease.name));
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await;
+        if released.is_ok() {
+            self.holds(&lease.name, false);
+        }
+        released
     }
 
     async fn current(&self, name: &LeaseName) -> Result<LeaseView> {

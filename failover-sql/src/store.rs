@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use failover_core::time::{Clock, SystemClock, Time};
-use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
+use failover_core::{ClusterName, Durability, Error, ErrorKind, LeaseName, Result};
 
 use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Seen, Sql, Value, Words};
 use crate::fence::FenceWords;
@@ -131,6 +131,11 @@ impl SqlStore {
             }
         };
         shared.in_time(operation, &asked, insisting).await
+    }
+
+    /// Tells whether a lease is held through this handle: a hint for those who wait for its end.
+    pub(crate) fn holds(&self, name: &LeaseName, held: bool) {
+        self.shared.dialect.holds(name, held);
     }
 
     /// Does a hot operation in one statement, where the database has one for it. `None` if nothing was touched: then the long

@@ -1,10 +1,12 @@
 //! `MySQL` and `MariaDB`: any number of hosts on one server.
 
+mod bell;
 mod classify;
 mod connection;
 mod fence;
 mod open;
 mod options;
+mod pace;
 mod server;
 mod session;
 mod shortcut;

@@ -11,6 +11,7 @@ use failover_core::{ClusterName, Error, ErrorKind, Invalid, Result};
 use sqlx::MySqlConnection;
 use uuid::Uuid;
 
+use super::bell::Ringer;
 use super::classify::{Stage, classify};
 use super::options::MysqlOptions;
 use super::server::Server;
@@ -78,7 +79,9 @@ async fn attempt(target: &Target, options: &MysqlOptions, cluster: &ClusterName)
     let targets = (pulse_target, target.clone());
     let database = Arc::new(Database::new(targets, cluster.clone(), identity.clone(), sql));
     let watcher = Watcher::new(pulse, moment);
-    let dialect = Mysql { database, watcher, durability, timeout: common.timeout, clock_moves: server.clock_moves };
+    let ringer = Ringer::default();
+    let dialect =
+        Mysql { database, watcher, ringer, durability, timeout: common.timeout, clock_moves: server.clock_moves };
     Ok(SqlStore::new(dialect, cluster.clone(), common.prefix.clone(), identity, pulse))
 }
 

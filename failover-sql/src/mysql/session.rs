@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use failover_core::{ClusterName, Durability, Error, ErrorKind};
+use failover_core::{ClusterName, Durability, Error, ErrorKind, LeaseName};
 use sqlx::MySqlConnection;
 
+use super::bell::Ringer;
 use super::classify::{Stage, classify, is_broken};
 use super::connection::{self, Done};
 use super::fence::FENCE;
@@ -43,9 +44,11 @@ pub(super) const WORDS: Words = Words {
 const PULSE: usize = 4;
 /// And for everything else.
 const DURABLE: usize = 8;
+/// And for the bells that are waited for.
+const BELLS: usize = super::bell::MOST;
 
 /// The connections of one purpose, and how they are made.
-struct Lines {
+pub(super) struct Lines {
     target: Target,
     connections: Connections<MySqlConnection>,
 }
@@ -56,7 +59,7 @@ impl Lines {
         Self { target, connections: Connections::new(most) }
     }
 
-    async fn take(&self, operation: &'static str) -> Result<Taken<MySqlConnection>, Fault> {
+    pub(super) async fn take(&self, operation: &'static str) -> Result<Taken<MySqlConnection>, Fault> {
         self.connections.take(operation, || self.target.connect(operation)).await
     }
 }
@@ -69,6 +72,8 @@ pub(super) struct Database {
     pulse: Lines,
     durable: Lines,
     watch: Lines,
+    ringing: Lines,
+    listening: Lines,
     read: Arc<str>,
     write: Arc<str>,
 }
@@ -82,6 +87,7 @@ impl Database {
         sql: Sql,
     ) -> Self {
         let watch = Lines::new(pulse.clone(), 1);
+        let (ringing, listening) = (Lines::new(pulse.clone(), 1), Lines::new(pulse.clone(), BELLS));
         let (pulse, durable) = (Lines::new(pulse, PULSE), Lines::new(durable, DURABLE));
         let look = concat!(
             "SELECT version, store, clock, @@server_id, @@global.read_only, ",
@@ -93,12 +99,22 @@ impl Database {
         let read =
             format!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION READ ONLY; {look}").into();
         let write = format!("START TRANSACTION; {look}").into();
-        Self { cluster, identity, sql, pulse, durable, watch, read, write }
+        Self { cluster, identity, sql, pulse, durable, watch, ringing, listening, read, write }
     }
 
     /// The connection for looking for changes.
     pub(super) async fn take_watch(&self, operation: &'static str) -> Result<Taken<MySqlConnection>, Fault> {
         self.watch.take(operation).await
+    }
+
+    /// The connection that has the locks of what is held here.
+    pub(super) fn ringing(&self) -> &Lines {
+        &self.ringing
+    }
+
+    /// Those that wait for the locks of others.
+    pub(super) fn listening(&self) -> &Lines {
+        &self.listening
     }
 
     fn lines(&self, lane: Lane) -> &Lines {
@@ -327,6 +343,7 @@ impl Session for MysqlSession {
 pub(super) struct Mysql {
     pub(super) database: Arc<Database>,
     pub(super) watcher: Watcher,
+    pub(super) ringer: Ringer,
     pub(super) durability: Durability,
     pub(super) timeout: Duration,
     /// Whether the server's clock goes on within a statement: then one statement can judge by it after it has locked.
@@ -341,6 +358,10 @@ impl Dialect for Mysql {
 
     async fn changed(&self, area: &str, since: u64) -> Result<u64, Error> {
         self.watcher.changed(&self.database, area, since).await
+    }
+
+    fn holds(&self, name: &LeaseName, held: bool) {
+        self.ringer.tell(&self.database, name, held);
     }
 
     fn words(&self) -> Words {

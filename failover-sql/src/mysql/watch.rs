@@ -4,24 +4,27 @@
 //! locked until it commits: hints become visible in their order. A hot operation is one statement on one row and notes the moment
 //! in that row (`told`); those may become visible out of order, so each look goes back a little and compares.
 //!
-//! One query every [`EVERY`] for a handle, whoever waits for whatever, none when nobody waits. It reads by index what is new.
+//! One query a second for a handle while nothing changes, more of them for a moment after something has ([`Pace`]), whoever waits for
+//! whatever; none when nobody waits. It reads by index what is new. The end of a hold rings a [`bell`](super::bell), and is looked
+//! for at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use failover_core::time::{Clock as _, SystemClock};
 use failover_core::{Error, ErrorKind, Result};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::bell::Listeners;
 use super::classify::{Stage, classify};
+use super::pace::Pace;
 use super::session::Database;
 use super::{connection, now};
 use crate::dialect::{Fault, Row, args};
 use crate::keys::BEATS;
 
-/// How often the server is asked.
-const EVERY: Duration = Duration::from_millis(200);
 /// How far a look goes back, in nanoseconds: for statements that took so long from reading the clock to their commit.
 const BACK: i64 = 5_000_000_000;
 
@@ -60,6 +63,8 @@ struct Upto {
 pub(super) struct Watcher {
     board: Arc<watch::Sender<Board>>,
     upto: Arc<tokio::sync::Mutex<Upto>>,
+    rung: Arc<Notify>,
+    listeners: Listeners,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -67,13 +72,22 @@ impl Watcher {
     pub(super) fn new(pulse: u64, opened: i64) -> Self {
         let board = Board { areas: HashMap::new(), ended: None };
         let upto = Upto { number: pulse, pulse, opened, looked: opened, told: HashMap::new() };
-        Self { board: Arc::new(watch::Sender::new(board)), upto: Arc::new(upto.into()), task: Mutex::default() }
+        Self {
+            board: Arc::new(watch::Sender::new(board)),
+            upto: Arc::new(upto.into()),
+            rung: Arc::default(),
+            listeners: Listeners::default(),
+            task: Mutex::default(),
+        }
     }
 
     /// Completes with the number of the area's latest change once that is above `since`.
     pub(super) async fn changed(&self, database: &Arc<Database>, area: &str, since: u64) -> Result<u64> {
         let mut board = self.board.subscribe();
         self.start(database);
+        if let Some(lease) = area.strip_prefix("lease/") {
+            self.listeners.listen(database, lease, &self.rung);
+        }
         let known =
             board.wait_for(|board| board.ended.is_some() || board.areas.get(area).is_some_and(|n| *n > since)).await;
         let gone = |_| Error::new(ErrorKind::Unavailable, "changed", "the store's handle was dropped");
@@ -89,7 +103,8 @@ impl Watcher {
     fn start(&self, database: &Arc<Database>) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            let watching = watch(Arc::clone(database), Arc::clone(&self.board), Arc::clone(&self.upto));
+            let (board, upto, rung) = (Arc::clone(&self.board), Arc::clone(&self.upto), Arc::clone(&self.rung));
+            let watching = watch(Arc::clone(database), board, upto, rung);
             *task = Some(tokio::spawn(watching));
         }
     }
@@ -104,11 +119,21 @@ impl Drop for Watcher {
     }
 }
 
-async fn watch(database: Arc<Database>, board: Arc<watch::Sender<Board>>, upto: Arc<tokio::sync::Mutex<Upto>>) {
+async fn watch(
+    database: Arc<Database>,
+    board: Arc<watch::Sender<Board>>,
+    upto: Arc<tokio::sync::Mutex<Upto>>,
+    rung: Arc<Notify>,
+) {
+    let clock = SystemClock::new();
     let mut upto = upto.lock().await;
+    let mut pace = Pace::new(clock.now());
     loop {
         // Also before the first look: whoever waits again and again does not ask more often.
-        tokio::time::sleep(EVERY).await;
+        if tokio::time::timeout(pace.pause(), rung.notified()).await.is_ok() {
+            pace.soon();
+        }
+        pace.looks(clock.now());
         if board.receiver_count() == 0 {
             // Nobody waits; whoever comes now finds the task at work, or starts it again.
             continue;
@@ -116,6 +141,7 @@ async fn watch(database: Arc<Database>, board: Arc<watch::Sender<Board>>, upto: 
         match tokio::time::timeout(Duration::from_secs(5), look(&database, &mut upto)).await {
             Ok(Ok(areas)) if areas.is_empty() => {}
             Ok(Ok(areas)) => {
+                pace.soon();
                 let number = upto.number;
                 board.send_modify(|board| board.areas.extend(areas.into_iter().map(|area| (area, number))));
             }

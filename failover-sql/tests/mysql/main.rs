@@ -7,5 +7,6 @@ mod contention;
 mod cost;
 mod faults;
 mod fence;
+mod hints;
 mod identity;
 mod input;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::Result;
+use crate::home::Home;
 use crate::{HeartbeatStore, JobAssigner, LeaseManager, StateStore};
 
 /// Four stores, from one backend or from several.
@@ -31,7 +33,20 @@ impl Backend {
         Self { heartbeats: store.clone(), leases: store.clone(), jobs: store.clone(), state: store }
     }
 
-    /// Each from a store of its own, or some from the same.
+    /// Opens one in a [home](crate::home) of its own: a thread on which its connections are, and what nodes and elections do with it. So a host that blocks its executor does
+    /// not lose its leases. To share the thread between several, use [`Home::open`]. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of `open`, and [`Unavailable`](crate::ErrorKind::Unavailable) if there is no thread to be had.
+    pub async fn on_own_thread<F, R>(open: F) -> Result<Self>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Future<Output = Result<Self>> + Send + 'static,
+    {
+        Home::start()?.open(open).await
+    }
+
+    /// Each from a store of its own, or some from the same. Nodes and elections run in the [home](crate::home) of the leases, if they have one.
     pub fn mixed(
         heartbeats: Arc<dyn HeartbeatStore>,
         leases: Arc<dyn LeaseManager>,

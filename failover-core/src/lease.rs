@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::home::Home;
 use crate::ids::{FencingToken, LeaseName, Member, NodeId, Term};
 
 /// The highest floor [`LeaseManager::raise_floor`] takes: every store counts exactly far beyond it (Lua's numbers, the
@@ -165,6 +166,11 @@ pub trait LeaseManager: Send + Sync {
     fn slack(&self) -> Duration {
         Duration::ZERO
     }
+
+    /// The thread on which it lives, where nodes and elections then run. One that wraps another passes this on; all others leave it.
+    fn home(&self) -> Option<Home> {
+        None
+    }
 }
 
 #[async_trait]
@@ -203,5 +209,9 @@ impl<T: LeaseManager + ?Sized> LeaseManager for Arc<T> {
 
     fn slack(&self) -> Duration {
         (**self).slack()
+    }
+
+    fn home(&self) -> Option<Home> {
+        (**self).home()
     }
 }

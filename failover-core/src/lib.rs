@@ -78,6 +78,7 @@ pub mod gate;
 pub mod health;
 pub mod heartbeat;
 pub mod heir;
+pub mod home;
 pub mod ids;
 pub mod incident;
 pub mod job;
@@ -117,6 +118,7 @@ pub use gate::Gate;
 pub use health::Health;
 pub use heartbeat::{Heartbeat, HeartbeatStore, Role, Sighting};
 pub use heir::{Estate, Heir};
+pub use home::Home;
 pub use ids::{
     ActionName, ClassName, ClusterName, Epoch, FailureName, FencingToken, GroupName, Incarnation, JobId, LeaseName,
     Member, NodeId, Revision, StateKey, Term, Version,

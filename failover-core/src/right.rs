@@ -1,7 +1,9 @@
 //! [`Right`]: what a host acts under, as a comparison with the clock at the moment of use.
 
+mod sentinel;
+
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,6 +29,9 @@ struct Span {
 /// paused for any time; only the resource can refuse what comes too late, by the [`token`](Self::token) that is to go with
 /// every write (law 1).
 ///
+/// It depends on no thread and no message: one that lapsed while the host's executor was blocked is invalid at the first look. What *tells* of the end, [`stopping`](Self::stopping) and a node's
+/// `demote`, needs an executor that runs: the host's for `demote` and for whoever waits, and one of both, the host's or that of the backend's [home](crate::home), for the token to fire.
+///
 /// Clones are the same right.
 #[derive(Clone)]
 pub struct Right {
@@ -36,6 +41,10 @@ pub struct Right {
     stopping: CancellationToken,
     /// When work under it was told to stop.
     stopped: Arc<OnceLock<Time>>,
+    /// Whether it was told so by whoever keeps its deadline a second time.
+    told: Arc<Mutex<bool>>,
+    /// Fires when it is over, for what is cut off then.
+    ended: CancellationToken,
 }
 
 /// What became of a right, told by [`Right::extended`].
@@ -93,6 +102,11 @@ impl Right {
     /// Whether [`stopping`](Self::stopping) has fired.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
+    }
+
+    /// Waits until whoever keeps it, or its deadline, says that it is over. For what is to be cut off then.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Waits until so long after the work under it was told to stop.
@@ -157,13 +171,15 @@ pub(crate) struct RightKeeper {
     span: watch::Sender<Span>,
     stopping: CancellationToken,
     stopped: Arc<OnceLock<Time>>,
+    told: Arc<Mutex<bool>>,
+    ended: CancellationToken,
 }
 
 impl RightKeeper {
     pub(crate) fn new(lease: Lease, clock: Arc<dyn Clock>, stop_at: Time, ends_at: Time) -> Self {
         let span = watch::Sender::new(Span { stop_at, ends_at, over: false });
-        let (stopping, stopped) = (CancellationToken::new(), Arc::default());
-        Self { lease: Arc::new(lease), clock, span, stopping, stopped }
+        let (stopping, stopped, told) = (CancellationToken::new(), Arc::default(), Arc::default());
+        Self { lease: Arc::new(lease), clock, span, stopping, stopped, told, ended: CancellationToken::new() }
     }
 
     pub(crate) fn right(&self) -> Right {
@@ -173,6 +189,8 @@ impl RightKeeper {
             span: self.span.subscribe(),
             stopping: self.stopping.clone(),
             stopped: self.stopped.clone(),
+            told: self.told.clone(),
+            ended: self.ended.clone(),
         }
     }
 
@@ -181,11 +199,20 @@ impl RightKeeper {
         self.lease.term == lease.term && self.lease.holder == lease.holder && self.lease.name == lease.name
     }
 
+    /// Has it last longer. Not if the work under it was [told to stop](Self::was_told) at its deadline before this came.
     pub(crate) fn extend(&self, stop_at: Time, ends_at: Time) {
-        self.span.send_if_modified(|span| {
-            let next = Span { stop_at, ends_at, over: span.over };
-            std::mem::replace(span, next) != next
-        });
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*told {
+            self.span.send_if_modified(|span| {
+                let next = Span { stop_at, ends_at, over: span.over };
+                std::mem::replace(span, next) != next
+            });
+        }
+    }
+
+    /// Whether its deadline was told by another than the one who renews it. It counts as lost then: what ran under it has been told to stop.
+    pub(crate) fn was_told(&self) -> bool {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the work under it to stop. The right itself may last on.
@@ -197,6 +224,7 @@ impl RightKeeper {
     /// Ends it now.
     pub(crate) fn end(self) {
         self.span.send_modify(|span| span.over = true);
+        self.ended.cancel();
     }
 }
 
@@ -208,6 +236,8 @@ impl Drop for RightKeeper {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::ids::{Incarnation, LeaseName, Member, NodeId, Term};
     use crate::time::ManualClock;
@@ -252,6 +282,49 @@ mod tests {
         assert!(right.stopping().is_cancelled() && right.is_valid());
         clock.advance(Duration::from_secs(4));
         assert!(!right.is_valid());
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_another_has_told_is_not_extended_any_more() {
+        let clock = ManualClock::new();
+        let keeper = keeper(&clock);
+        let right = keeper.right();
+        let mut second = Box::pin(right.clone().keep_deadline());
+        assert!((&mut second).now_or_never().is_none());
+        let further = |by: u64| (right.stop_at() + Duration::from_secs(by), right.ends_at() + Duration::from_secs(by));
+        let (stop_at, ends_at) = further(1);
+        keeper.extend(stop_at, ends_at);
+        clock.advance(Duration::from_secs(3));
+        assert!((&mut second).now_or_never().is_none());
+        assert!(!right.stopping().is_cancelled() && !keeper.was_told(), "it goes on until a second later");
+
+        clock.advance(Duration::from_secs(1));
+        assert!((&mut second).now_or_never().is_none());
+        assert!(right.stopping().is_cancelled() && right.is_valid() && keeper.was_told());
+        assert!(right.ended().now_or_never().is_none());
+        // A renewal that was answered in time, and comes to it too late.
+        let (stop_later, ends_later) = further(5);
+        keeper.extend(stop_later, ends_later);
+        assert_eq!((right.stop_at(), right.ends_at()), (stop_at, ends_at));
+        clock.advance(Duration::from_secs(1));
+        assert!((&mut second).now_or_never().is_some() && right.ended().now_or_never().is_some() && !right.is_valid());
+    }
+
+    #[tokio::test]
+    async fn a_right_that_its_keeper_ends_or_leaves_is_watched_no_longer_than_it_lasts() {
+        let clock = ManualClock::new();
+        let (ended, left) = (keeper(&clock), keeper(&clock));
+        let mut seconds = [&ended, &left].map(|keeper| Box::pin(keeper.right().keep_deadline()));
+        seconds.iter_mut().for_each(|second| assert!(second.as_mut().now_or_never().is_none()));
+        ended.end();
+        drop(left);
+        let [of_ended, of_left] = &mut seconds;
+        assert!(of_ended.as_mut().now_or_never().is_some());
+        for wait in [3, 1] {
+            assert!(of_left.as_mut().now_or_never().is_none());
+            clock.advance(Duration::from_secs(wait));
+        }
+        assert!(of_left.as_mut().now_or_never().is_some());
     }
 
     #[tokio::test]

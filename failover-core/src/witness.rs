@@ -27,6 +27,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, error};
 
 use crate::command::CommandLine;
+use crate::driver::Host;
 use crate::error::Invalid;
 #[cfg(feature = "http")]
 use crate::http::{self, Url};
@@ -100,7 +101,7 @@ impl Witness {
         Self(Kind::Function(Arc::new(move || function().boxed())))
     }
 
-    async fn answers(&self, patience: Duration) -> bool {
+    async fn answers(&self, patience: Duration, host: &Host) -> bool {
         let answer = match &self.0 {
             Kind::Tcp { host, port } => {
                 TcpStream::connect((host.as_str(), *port)).await.map(drop).map_err(|e| e.to_string())
@@ -109,17 +110,20 @@ impl Witness {
             Kind::Http(url) => http::ask(hyper::Method::GET, url, Vec::new(), patience).await.map(drop),
             // The deadline is the caller's: dropping this kills the command.
             Kind::Command(line) => line.run(&[], std::future::pending()).await.map(drop),
-            Kind::Function(function) => function().await.then_some(()).ok_or_else(|| "it says no".to_owned()),
+            Kind::Function(function) => {
+                let function = function.clone();
+                host.ask(async move { function().await }).await.then_some(()).ok_or_else(|| "it says no".to_owned())
+            }
         };
         debug!(witness = %self, ?patience, ?answer, "a witness was asked");
         answer.is_ok()
     }
 }
 
-/// Asks all of them at once. Cancel safe: whatever is still under way is dropped.
-pub(crate) async fn ask(witnesses: &[Witness], clock: &dyn Clock, patience: Duration) -> Reach {
+/// Asks all of them at once; the host's functions in its own runtime. Cancel safe: whatever is still under way is dropped.
+pub(crate) async fn ask(witnesses: &[Witness], clock: &dyn Clock, patience: Duration, host: &Host) -> Reach {
     let expired = clock.sleep_until(clock.now() + patience);
-    let mut asked: FuturesUnordered<_> = witnesses.iter().map(|witness| guarded(witness, patience)).collect();
+    let mut asked: FuturesUnordered<_> = witnesses.iter().map(|witness| guarded(witness, patience, host)).collect();
     let anybody = async {
         while let Some(answers) = asked.next().await {
             if answers {
@@ -135,8 +139,8 @@ pub(crate) async fn ask(witnesses: &[Witness], clock: &dyn Clock, patience: Dura
     }
 }
 
-async fn guarded(witness: &Witness, patience: Duration) -> bool {
-    let answers = AssertUnwindSafe(witness.answers(patience)).catch_unwind().await;
+async fn guarded(witness: &Witness, patience: Duration, host: &Host) -> bool {
+    let answers = AssertUnwindSafe(witness.answers(patience, host)).catch_unwind().await;
     answers.unwrap_or_else(|_| {
         error!(%witness, "a witness panicked, which is no answer");
         false
@@ -199,7 +203,8 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     async fn reach(witnesses: &[Witness], patience: Duration) -> Reach {
-        ask(witnesses, &SystemClock::new(), patience).await
+        let host = Host::new(tokio::runtime::Handle::current(), None);
+        ask(witnesses, &SystemClock::new(), patience, &host).await
     }
 
     async fn listener() -> (TcpListener, Witness) {

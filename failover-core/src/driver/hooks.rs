@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::calls::panic_text;
+use super::host::Host;
 use super::inbox::{Message, Outbox};
 use crate::machine::HostInput;
 use crate::replica::Replicas;
@@ -79,6 +80,7 @@ pub(crate) struct Hooks {
     clock: Arc<dyn Clock>,
     ttl: Duration,
     outbox: Outbox,
+    runs_on: Host,
     /// Whether the right of the last promotion is over.
     over: bool,
     waiting: VecDeque<Hook>,
@@ -92,8 +94,9 @@ impl Hooks {
         clock: Arc<dyn Clock>,
         ttl: Duration,
         outbox: Outbox,
+        runs_on: Host,
     ) -> Self {
-        Self { host, replicas, clock, ttl, outbox, over: true, waiting: VecDeque::new(), running: None }
+        Self { host, replicas, clock, ttl, outbox, runs_on, over: true, waiting: VecDeque::new(), running: None }
     }
 
     /// How long a `demote` may go on after the right ended, for those that begin from now on.
@@ -146,18 +149,25 @@ impl Hooks {
             cut.cancel();
         }
         self.running = Some((kind, cut.clone()));
-        tasks.spawn(async move {
+        self.runs_on.run(tasks, async move {
             let mut refused = None;
             match hook {
                 Hook::Prepare => drop(guarded(kind, host.prepare()).await),
                 Hook::Promote(Some(right)) if right.is_valid() => {
+                    let over = right.clone();
                     let promote = async {
                         replicas.promote(&right).await?;
                         guarded(kind, host.promote(right)).await
                     };
+                    let over = async {
+                        tokio::select! {
+                            () = cut.cancelled() => {}
+                            () = over.ended() => {}
+                        }
+                    };
                     tokio::select! {
                         promoted = promote => refused = promoted.err(),
-                        () = cut.cancelled() => warn!("the promote hook still ran when the right ended and was cut off"),
+                        () = over => warn!("the promote hook still ran when the right ended and was cut off"),
                     }
                 }
                 Hook::Promote(_) => warn!("the right ended before the promote hook could run, so it was left out"),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::calls::panic_text;
+use super::host::Host;
 use super::inbox::{Message, Nudges, Outbox};
 use crate::ids::{Epoch, FencingToken, JobId};
 use crate::job::{JobRecord, JobSpec};
@@ -121,6 +122,7 @@ pub(crate) struct Jobs {
     outbox: Outbox,
     nudges: Arc<Nudges>,
     aftermath: Aftermath,
+    host: Host,
     runs: BTreeMap<(JobId, Epoch), Run>,
 }
 
@@ -139,8 +141,14 @@ struct Run {
 }
 
 impl Jobs {
-    pub(crate) fn new(handler: Arc<dyn JobHandler>, outbox: Outbox, nudges: Arc<Nudges>, aftermath: Aftermath) -> Self {
-        Self { handler, outbox, nudges, aftermath, runs: BTreeMap::new() }
+    pub(crate) fn new(
+        handler: Arc<dyn JobHandler>,
+        outbox: Outbox,
+        nudges: Arc<Nudges>,
+        aftermath: Aftermath,
+        host: Host,
+    ) -> Self {
+        Self { handler, outbox, nudges, aftermath, host, runs: BTreeMap::new() }
     }
 
     /// The margin of runs that begin from now on.
@@ -162,7 +170,7 @@ impl Jobs {
         self.runs.insert((id, epoch), Run { stop: stop.clone(), cut: cut.clone(), reason: reason.clone() });
         let run = JobRun { job: Arc::new(job), right, stop, reason, nudges: self.nudges.clone() };
         let aftermath = self.aftermath.clone();
-        tasks.spawn(carry_out(self.handler.clone(), run, cut, aftermath, self.outbox.clone()));
+        self.host.run(tasks, carry_out(self.handler.clone(), run, cut, aftermath, self.outbox.clone()));
     }
 
     /// Tells a run to stop.
@@ -209,11 +217,17 @@ async fn carry_out(
     aftermath: Aftermath,
     outbox: Outbox,
 ) {
-    let (job, epoch) = (run.spec().id().clone(), run.epoch());
+    let (job, epoch, right) = (run.spec().id().clone(), run.epoch(), run.right.clone());
+    // The host may come to it late.
+    if !right.is_valid() {
+        let _gone = outbox.send(Message::JobEnded(job, epoch, JobEnd::Stopped));
+        return;
+    }
     let _gone = outbox.send(Message::JobRunning(job.clone(), epoch));
     let end = tokio::select! {
         biased;
         () = cut.cancelled() => None,
+        () = right.ended() => None,
         end = AssertUnwindSafe(handler.run(run)).catch_unwind() => Some(end.unwrap_or_else(|panic| {
             let text = panic_text(&*panic);
             error!(%job, %epoch, panic = text, "the job handler panicked");

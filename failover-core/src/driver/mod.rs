@@ -7,18 +7,21 @@
 //! outcomes ─┘                                  └──▶ rights, roles, events
 //! ```
 //!
-//! It never waits inside a decision: everything it starts reports back as a message.
+//! It never waits inside a decision: everything it starts reports back as a message. It runs in the home of its backend, if that has one; hooks, jobs and what else is the
+//! host's are started in the host's runtime.
 
 mod bequest;
 mod calls;
 mod hints;
 mod hooks;
+mod host;
 mod inbox;
 mod jobs;
 mod log;
 mod outside;
 mod pulse;
 mod responses;
+mod rights;
 mod shared;
 mod timer;
 
@@ -38,6 +41,7 @@ pub(crate) use calls::{bounded, lease as lease_call, operation, panic_text};
 pub(crate) use hints::repeat;
 pub use hooks::RoleHooks;
 pub(crate) use hooks::{Hooks, NoHooks};
+pub(crate) use host::Host;
 pub(crate) use inbox::{Message, Nudges, Outbox};
 pub(crate) use jobs::{Aftermath, Jobs, NoJobs};
 pub use jobs::{JobHandler, JobRun};
@@ -56,15 +60,18 @@ use crate::backend::Backend;
 use crate::error::Error;
 use crate::heir::Heir;
 use crate::ids::{LeaseName, Member};
-use crate::machine::{Effect, Fault, Finish, HostInput, Input, Machine};
+use crate::lease::Renewed;
+use crate::machine::{Effect, Fault, Finish, HostInput, Input, Machine, Reply};
 use crate::replica::Replicas;
-use crate::right::{Right, RightKeeper};
+use crate::right::RightKeeper;
 use crate::time::{Clock, Stamp, Time};
 use crate::timing::Timing;
 
 /// What a driver is made of.
 pub(crate) struct Parts {
     pub(crate) backend: Backend,
+    /// Where the host's own code runs.
+    pub(crate) host: Host,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timing: Timing,
     pub(crate) jobs: Arc<dyn JobHandler>,
@@ -95,7 +102,13 @@ pub(crate) async fn run(machine: Machine, mut parts: Parts, outbox: Outbox, inbo
     // Also if the runtime is shut down, or this panics: whoever waits for the end is told.
     let end = EndGuard(parts.shared.clone());
     let (abandoned, closing) = (parts.abandoned.clone(), parts.closing.clone());
-    let mut companions: JoinSet<()> = parts.companions.drain(..).collect();
+    let ended = CancellationToken::new();
+    parts.host.tether(&abandoned, ended.clone());
+    let _ended = ended.drop_guard();
+    let mut companions = JoinSet::new();
+    for companion in parts.companions.drain(..) {
+        parts.host.run(&mut companions, companion);
+    }
     let local = parts.local.take().map(|path| (path, outbox.clone()));
     let mut driver = Driver::new(machine, parts, outbox, inbox);
     if let Some((path, outbox)) = local {
@@ -134,6 +147,7 @@ impl Drop for EndGuard {
 struct Driver {
     machine: Machine,
     backend: Arc<Backend>,
+    host: Host,
     member: Arc<Member>,
     clock: Arc<dyn Clock>,
     timing: Timing,
@@ -162,6 +176,7 @@ impl Driver {
     fn new(machine: Machine, parts: Parts, outbox: Outbox, inbox: mpsc::UnboundedReceiver<Message>) -> Self {
         let Parts {
             backend,
+            host,
             clock,
             timing,
             jobs,
@@ -183,7 +198,7 @@ impl Driver {
             tasks.spawn(hints::listen(backend.clone(), clock.clone(), beat.subscribe(), hint, nudges.clone()));
         }
         for keeper in keepers {
-            tasks.spawn(keeper);
+            host.run(&mut tasks, keeper);
         }
         if !replicas.is_empty() {
             let nudges = nudges.clone();
@@ -196,11 +211,12 @@ impl Driver {
         let aftermath = Aftermath { clock: clock.clone(), margin: timing.margin() };
         Self {
             member: Arc::new(machine.member().clone()),
-            hooks: Hooks::new(hooks, replicas, clock.clone(), timing.ttl(), outbox.clone()),
-            jobs: Jobs::new(jobs, outbox.clone(), nudges.clone(), aftermath),
-            responses: Responses::new(responses, outbox.clone()),
+            hooks: Hooks::new(hooks, replicas, clock.clone(), timing.ttl(), outbox.clone(), host.clone()),
+            jobs: Jobs::new(jobs, outbox.clone(), nudges.clone(), aftermath, host.clone()),
+            responses: Responses::new(responses, outbox.clone(), host.clone()),
             machine,
             backend,
+            host,
             clock,
             timing,
             beat,
@@ -260,7 +276,6 @@ impl Driver {
             // What it is told of before every input.
             Message::Fed => Input::Wake,
             Message::Responded { incident, action, attempt, outcome } => {
-                self.responses.ended(&incident, &action);
                 Input::Host(HostInput::Responded { incident, action, attempt, outcome })
             }
             Message::Command(command) => Input::Command(command),
@@ -319,6 +334,10 @@ impl Driver {
 
     fn perform(&mut self, effect: Effect, now: Time) -> Option<Finish> {
         match effect {
+            Effect::Call { id, call } if self.counts_as_lost(&call) => {
+                let (operation, outcome) = (calls::operation(&call), Ok(Reply::Renewed(Renewed::Lost)));
+                let _gone = self.outbox.send(Message::Outcome { id, operation, outcome });
+            }
             Effect::Call { id, call } => {
                 let (clock, deadline) = (self.clock.clone(), now + self.machine.call_deadline());
                 let (backend, member, outbox) = (self.backend.clone(), self.member.clone(), self.outbox.clone());
@@ -340,9 +359,6 @@ impl Driver {
                 debug!(lease = %name, %reason, "work under the lease is told to stop");
                 if self.is_own(&name) {
                     self.jobs.cancelled(reason);
-                }
-                if name == LeaseName::active() {
-                    self.responses.cut();
                 }
                 if let Some(keeper) = self.rights.get(&name) {
                     keeper.cancel();
@@ -384,35 +400,5 @@ impl Driver {
             Effect::Finish(finish) => return Some(finish),
         }
         None
-    }
-
-    fn is_own(&self, name: &LeaseName) -> bool {
-        *name == LeaseName::node(&self.member.node)
-    }
-
-    fn right(&self, name: &LeaseName) -> Option<Right> {
-        self.rights.get(name).map(RightKeeper::right)
-    }
-
-    fn hold(&mut self, name: LeaseName, keeper: RightKeeper) {
-        if name == LeaseName::active() {
-            self.shared.set_active(Some(keeper.right()));
-        }
-        if let Some(earlier) = self.rights.insert(name, keeper) {
-            earlier.end();
-        }
-    }
-
-    fn end(&mut self, name: &LeaseName) {
-        if let Some(keeper) = self.rights.remove(name) {
-            keeper.end();
-        }
-        if *name == LeaseName::active() {
-            self.shared.set_active(None);
-            self.hooks.cut();
-        }
-        if self.is_own(name) {
-            self.jobs.cut();
-        }
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::calls::panic_text;
+use super::host::Host;
 use super::inbox::{Message, Outbox};
 use crate::fencer::NodeFencer;
 use crate::ids::Member;
@@ -21,20 +22,23 @@ use crate::witness::{self, Witness};
 pub(crate) struct Outside {
     witnesses: Arc<[Witness]>,
     fencer: Option<Arc<dyn NodeFencer>>,
+    /// Where the host's code among them runs.
+    host: Host,
     /// The order under way.
     order: Option<(u64, CancellationToken)>,
 }
 
 impl Outside {
-    pub(crate) fn new(witnesses: Vec<Witness>, fencer: Option<Arc<dyn NodeFencer>>) -> Self {
-        Self { witnesses: witnesses.into(), fencer, order: None }
+    pub(crate) fn new(witnesses: Vec<Witness>, fencer: Option<Arc<dyn NodeFencer>>, host: Host) -> Self {
+        Self { witnesses: witnesses.into(), fencer, host, order: None }
     }
 
     /// Whether any of the witnesses answers.
     pub(super) fn ask(&self, clock: &Arc<dyn Clock>, patience: Duration, outbox: &Outbox, tasks: &mut JoinSet<()>) {
         let (witnesses, clock, outbox) = (self.witnesses.clone(), clock.clone(), outbox.clone());
+        let host = self.host.clone();
         tasks.spawn(async move {
-            let reach = witness::ask(&witnesses, &*clock, patience).await;
+            let reach = witness::ask(&witnesses, &*clock, patience, &host).await;
             let _gone = outbox.send(Message::Host(HostInput::Witness(reach)));
         });
     }
@@ -50,7 +54,7 @@ impl Outside {
         let called_off = CancellationToken::new();
         self.order = Some((order, called_off.clone()));
         let (fencer, clock, outbox) = (self.fencer.clone(), clock.clone(), outbox.clone());
-        tasks.spawn(async move {
+        self.host.run(tasks, async move {
             let fencing = async {
                 let Some(fencer) = fencer else { return Err("this node has no fencer".to_owned()) };
                 AssertUnwindSafe(fencer.fence(&target)).catch_unwind().await.unwrap_or_else(|panic| {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::calls::panic_text;
+use super::host::Host;
 use super::inbox::{Message, Outbox};
 use crate::command::CommandLine;
 use crate::error::Invalid;
-use crate::ids::{ActionName, FencingToken, Member};
+use crate::ids::{ActionName, FencingToken};
 use crate::incident::{Incident, MAX_ACTIONS};
 use crate::right::Right;
 
@@ -204,21 +204,21 @@ pub(crate) fn named_actions(
     Ok((order, actions))
 }
 
-/// The attempts under way.
+/// What begins them.
 pub(crate) struct Responses {
     actions: Actions,
     outbox: Outbox,
-    running: BTreeMap<(Member, ActionName), CancellationToken>,
+    host: Host,
 }
 
 impl Responses {
-    pub(crate) fn new(actions: Actions, outbox: Outbox) -> Self {
-        Self { actions, outbox, running: BTreeMap::new() }
+    pub(crate) fn new(actions: Actions, outbox: Outbox, host: Host) -> Self {
+        Self { actions, outbox, host }
     }
 
-    /// Begins an attempt. Without a right there is nothing to run under.
+    /// Begins an attempt. Without a right there is nothing to run under; when work under it has to stop, it is dropped where it stands.
     pub(crate) fn start(
-        &mut self,
+        &self,
         action: ActionName,
         attempt: u32,
         incident: Incident,
@@ -226,14 +226,12 @@ impl Responses {
         tasks: &mut JoinSet<()>,
     ) {
         let which = (incident.member(), action.clone());
-        let cut = CancellationToken::new();
-        self.running.insert(which.clone(), cut.clone());
         let (handler, outbox) = (self.actions.get(&action).cloned(), self.outbox.clone());
-        tasks.spawn(async move {
+        self.host.run(tasks, async move {
             let outcome = match (handler, right.filter(Right::is_valid)) {
                 (Some(handler), Some(right)) => {
                     let run = ResponseRun { action, attempt, incident: Arc::new(incident), right };
-                    carry_out(&*handler, run, cut).await
+                    carry_out(&*handler, run).await
                 }
                 (None, _) => Err("this node has no action of that name".to_owned()),
                 (_, None) => Err("the right ended before it could begin".to_owned()),
@@ -242,23 +240,13 @@ impl Responses {
             let _gone = outbox.send(Message::Responded { incident, action, attempt, outcome });
         });
     }
-
-    /// The active lease is ending: whatever still runs is dropped where it stands.
-    pub(crate) fn cut(&self) {
-        self.running.values().for_each(CancellationToken::cancel);
-    }
-
-    /// Nothing of this attempt runs any more.
-    pub(crate) fn ended(&mut self, incident: &Member, action: &ActionName) {
-        self.running.remove(&(incident.clone(), action.clone()));
-    }
 }
 
-async fn carry_out(handler: &dyn ResponseAction, run: ResponseRun, cut: CancellationToken) -> Result<String, String> {
-    let (action, incident) = (run.action.clone(), run.incident.member());
+async fn carry_out(handler: &dyn ResponseAction, run: ResponseRun) -> Result<String, String> {
+    let (action, incident, stopping) = (run.action.clone(), run.incident.member(), run.right.stopping());
     tokio::select! {
         biased;
-        () = cut.cancelled() => {
+        () = stopping.cancelled() => {
             warn!(%action, %incident, "the right ended while a response action ran, so it was cut off");
             Err("the right to be active ended, so it was cut off".to_owned())
         }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use super::{Election, Leadership};
-use crate::driver::{CallLog, Timer, bounded, lease_call, operation, repeat};
+use crate::driver::{CallLog, Host, Timer, bounded, lease_call, operation, repeat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::heir::{Estate, Heir};
 use crate::ids::{Member, NodeId, Term};
@@ -75,10 +75,12 @@ pub(super) struct Campaign {
     heir: Option<Arc<dyn Heir>>,
     /// What the heir was told last.
     told: Estate,
+    /// Where the work under the leadership runs.
+    host: Host,
 }
 
 impl Campaign {
-    pub(super) fn new(election: &Election, member: Member) -> Self {
+    pub(super) fn new(election: &Election, member: Member, host: Host) -> Self {
         Self {
             leases: election.leases.clone(),
             clock: election.clock.clone(),
@@ -86,6 +88,7 @@ impl Campaign {
             claim: Claim::new(election.name.clone(), member.clone(), election.timing),
             told: Estate::empty(member.clone()),
             heir: election.heir.clone(),
+            host,
             member: Arc::new(member),
             highest: election.highest.clone(),
             calls: JoinSet::new(),
@@ -191,6 +194,8 @@ impl Campaign {
     fn take_in(&mut self, now: Time, event: ClaimEvent) {
         match event {
             ClaimEvent::Held { lease, stop_at, ends_at } => match &self.course {
+                // The work was told to stop by its host's own clock, while this task stood still.
+                Course::Leading { keeper, .. } | Course::Lapsing(keeper) if keeper.was_told() => self.end_right(),
                 Course::Leading { keeper, .. } | Course::Lapsing(keeper) => keeper.extend(stop_at, ends_at),
                 Course::Seeking(_) if !self.grows(lease.term) => self.fail(self.regressed()),
                 Course::Seeking(_) => {
@@ -231,6 +236,7 @@ impl Campaign {
         let Course::Seeking(grant) = std::mem::replace(&mut self.course, Course::Over) else { return };
         let (send_orders, orders) = mpsc::unbounded_channel();
         let right = keeper.right();
+        self.host.guard(right.clone());
         info!(lease = %self.claim.name(), token = right.token().number, "leads");
         match grant.send(Ok(Leadership { right, orders: send_orders })) {
             Ok(()) => self.course = Course::Leading { keeper, orders },

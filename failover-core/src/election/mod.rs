@@ -20,13 +20,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::campaign::{Campaign, Order};
 use crate::backend::Backend;
-use crate::driver::bounded;
-use crate::error::{Invalid, Result};
+use crate::driver::{Host, bounded};
+use crate::error::{Error, ErrorKind, Invalid, Result};
 use crate::heir::Heir;
 use crate::ids::{FencingToken, Incarnation, LeaseName, Member, NodeId, Term};
 use crate::lease::{LeaseManager, Tenant};
@@ -76,20 +77,34 @@ impl Election {
     /// Waits until this node leads. Call it again after a loss: each campaign runs as a new member, so that a leadership won later
     /// always has a higher token, and whatever was left running of an earlier one is fenced off.
     ///
+    /// On a backend that has a [home](crate::home), as one of `failover::open` has, it asks and renews there, however long the host blocks its executor; else in this
+    /// runtime, which then must not be blocked.
+    ///
     /// A store that is away is waited for. Cancel safe: what is granted to a campaign that nobody waits for any more is given back
     /// at once.
     ///
     /// # Errors
     /// Only what waiting does not mend: [`StoreChanged`](crate::ErrorKind::StoreChanged) (also when the store's terms went backwards),
-    /// [`TooNew`](crate::ErrorKind::TooNew), [`Denied`](crate::ErrorKind::Denied), [`Invalid`](crate::ErrorKind::Invalid), [`Corrupt`](crate::ErrorKind::Corrupt).
+    /// [`TooNew`](crate::ErrorKind::TooNew), [`Denied`](crate::ErrorKind::Denied), [`Invalid`](crate::ErrorKind::Invalid), [`Corrupt`](crate::ErrorKind::Corrupt);
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) only if the thread of the backend's home has ended.
     ///
     /// # Panics
     /// Outside a tokio runtime; its I/O driver has to be enabled for the default clock on Linux.
     pub async fn campaign(&self) -> Result<Leadership> {
         let (grant, granted) = oneshot::channel();
-        tokio::spawn(Campaign::new(self, Member::new(self.node.clone(), Incarnation::fresh())).run(grant));
+        let (runtime, home) = (Handle::current(), self.leases.home());
+        let host = Host::new(runtime.clone(), home.as_ref());
+        let campaign = Campaign::new(self, Member::new(self.node.clone(), Incarnation::fresh()), host).run(grant);
+        match &home {
+            Some(home) => home.spawn(campaign),
+            None => drop(runtime.spawn(campaign)),
+        }
         match granted.await {
             Ok(outcome) => outcome,
+            Err(_) if home.is_some() => {
+                let message = "the store's own thread has ended, and the campaign with it: open the store anew";
+                Err(Error::new(ErrorKind::Unavailable, "campaign", message))
+            }
             // The runtime is shutting down, and this future with it.
             Err(_) => std::future::pending().await,
         }

@@ -98,6 +98,9 @@ impl NodeBuilder {
     ///
     /// The node's host is told to [`demote`](crate::RoleHooks::demote), and the active lease is not renewed any more: if that returns, the standby has the lease at
     /// once, and if it does not, it has it when the lease has lapsed. So a hung host is active for at most this long and one lease longer.
+    ///
+    /// **Without one there is no such bound** on a backend that has a [home](crate::home): the node renews there for as long as the process lives, also while the host's executor is blocked. The watchdog is kept there too,
+    /// so it needs nothing of a host that hangs.
     pub fn watchdog(mut self, limit: Duration) -> Self {
         self.vigil.limit = Some(limit);
         self

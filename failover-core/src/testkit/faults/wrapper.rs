@@ -12,7 +12,7 @@ use crate::job::{Assigned, Changes, JobReport, JobSpec, Move, Removed, Reported,
 use crate::lease::{Acquired, Durability, Lease, LeaseView, Renewed};
 use crate::state::{Deleted, Document, Expect, Written};
 use crate::time::{Clock, SystemClock};
-use crate::{Backend, HeartbeatStore, JobAssigner, LeaseManager, StateStore};
+use crate::{Backend, HeartbeatStore, Home, JobAssigner, LeaseManager, StateStore};
 
 /// A backend whose calls meet the faults its [`Faults`] plan for them. Without any it is the backend it wraps.
 #[derive(Debug)]
@@ -129,6 +129,10 @@ impl LeaseManager for Faulty {
 
     fn slack(&self) -> Duration {
         self.backend.leases.slack()
+    }
+
+    fn home(&self) -> Option<Home> {
+        self.backend.leases.home()
     }
 }
 

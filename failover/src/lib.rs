@@ -1,6 +1,6 @@
 //! **Never two owners that can both write, never none for longer than stated.** On the store you already run.
 //!
-//! This crate is the front door: it has nothing of its own but [`open`], which finds the backend for an address, and [`open_later`], for a store that is
+//! This crate is the front door: it has nothing of its own but [`open`], which finds the backend for an address and gives it a thread of its own, and [`open_later`], for a store that is
 //! away when a node starts. It shows everything of [`failover_core`] and of the backends that are built in.
 //!
 //! ```text
@@ -63,14 +63,29 @@ use address::Address;
 
 /// Opens the store at an address for one cluster: all four traits from it. What is missing there is made.
 ///
-/// The options behind the `?` of an address are described by its backend.
+/// It is opened in a [home] of its own: a thread named `failover` with a small runtime, on which its connections are, and on which nodes and elections beat and renew. So **a host
+/// that blocks its executor loses nothing**, whatever its runtime is. The thread ends when the backend and whatever runs on it are gone. A call that the host makes itself is carried
+/// over, for some microseconds more. [`open_here`] does without the thread. The options behind the `?` of an address are described by its backend. Cancel safe.
 ///
 /// # Errors
 /// Of kind [`Invalid`](ErrorKind::Invalid) for an address that cannot be one, naming the part, and for a scheme
 /// whose backend is not built in, naming the feature to enable. What else can happen is the backend's to say.
 /// No error shows a password. Where the store need not be there yet, [`open_later`].
 pub async fn open(url: &str, cluster: &ClusterName) -> Result<Backend> {
-    Address::read(url).map_err(|invalid| Error::invalid("open", invalid))?.open(cluster).await
+    let (address, cluster) = (read(url)?, cluster.clone());
+    Backend::on_own_thread(move || async move { address.open(&cluster).await }).await
+}
+
+/// As [`open`], but in the runtime of the caller, with no thread of its own: for a host that never blocks its executor, or that measures. Use it inside that runtime.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_here(url: &str, cluster: &ClusterName) -> Result<Backend> {
+    read(url)?.open(cluster).await
+}
+
+fn read(url: &str) -> Result<Address> {
+    Address::read(url).map_err(|invalid| Error::invalid("open", invalid))
 }
 
 /// The schemes of the addresses this build can [`open`].

@@ -79,7 +79,8 @@ impl Store {
     }
 
     pub(crate) async fn open(&self, cluster: &str) -> Outcome<Backend> {
-        Ok(failover::open(&self.url(), &ClusterName::new(cluster)?).await?)
+        // What is measured is the store, not the way to a thread.
+        Ok(failover::open_here(&self.url(), &ClusterName::new(cluster)?).await?)
     }
 
     /// How much has been asked of it from its start: scripts, transactions, statements, messages; of a file, how often these processes have read and

@@ -70,7 +70,7 @@ pub use host::{Attached, Guard};
 /// # Errors
 /// The system's, if the process cannot be started. A host can go on without.
 pub fn start() -> io::Result<Guard> {
-    start_with(async |address: String, cluster: ClusterName| crate::open(&address, &cluster).await)
+    start_with(async |address: String, cluster: ClusterName| crate::open_here(&address, &cluster).await)
 }
 
 /// The same, for a host that opens its stores in another way than [`open`](crate::open): `open` gets what is given to [`Guard::attach`].
@@ -88,7 +88,7 @@ where
 /// to read their arguments before.
 pub fn divert() {
     if let Some(host) = std::env::var_os(process::MARK) {
-        process::main(&host, async |address: String, cluster: ClusterName| crate::open(&address, &cluster).await);
+        process::main(&host, async |address: String, cluster: ClusterName| crate::open_here(&address, &cluster).await);
     }
 }
 

@@ -8,10 +8,10 @@ mod tests;
 use std::sync::Arc;
 
 use failover_core::time::SystemClock;
-use failover_core::{Backend, ClusterName, Error, Result};
+use failover_core::{Backend, ClusterName, Home, Result};
 
 use self::opening::Opening;
-use crate::address::{Address, Usual};
+use crate::address::Usual;
 
 /// As [`open`](crate::open), but the store need not be there yet: the address is read now, and the first call goes there. For a node that has
 /// something to begin with while the store is away, such as its [kept configuration](crate::NodeBuilder::local_config).
@@ -32,18 +32,20 @@ use crate::address::{Address, Usual};
 /// Afterwards it is the backend that `open` would have given. A file of `SQLite`'s that is not there, or whose directory is not, is away. With
 /// `create=false` in its address it is never made: an empty one in the place where a file system is to be mounted would be another store.
 ///
-/// Use it inside one tokio runtime: the attempts run in that of the first call, and so does what the open store needs.
+/// The attempts are made on the thread of the backend's own [home](crate::home), as everything else is; it need not be called within a runtime.
 ///
 /// # Errors
-/// As [`open`](crate::open) for an address that cannot be one and for a scheme whose backend is not built in. No error shows a password.
+/// As [`open`](crate::open) for an address that cannot be one and for a scheme whose backend is not built in, and
+/// [`Unavailable`](crate::ErrorKind::Unavailable) if there is no thread to be had. No error shows a password.
 pub fn open_later(url: &str, cluster: &ClusterName) -> Result<Backend> {
-    let address = Address::read(url).map_err(|invalid| Error::invalid("open", invalid))?;
+    let address = crate::read(url)?;
     let (usual, cluster) = (address.usual(), cluster.clone());
     let attempt = move || {
         let (address, cluster) = (address.clone(), cluster.clone());
         async move { address.open_if_there(&cluster).await }
     };
-    Ok(Backend::new(Later { opening: Opening::new(attempt, Arc::new(SystemClock::new())), usual }))
+    let later = Later { opening: Opening::new(attempt, Arc::new(SystemClock::new())), usual };
+    Ok(Home::start()?.house(Backend::new(later)))
 }
 
 /// The four stores behind one [`Opening`].

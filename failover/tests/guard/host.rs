@@ -35,7 +35,7 @@ fn say(what: &str) {
 /// Plays the part; the process ends with it.
 pub(crate) fn play() -> ! {
     let arguments = ["a_host_process", "--exact", "--nocapture", "--test-threads=1"];
-    let open = async |address: String, cluster: ClusterName| failover::open(&address, &cluster).await;
+    let open = async |address: String, cluster: ClusterName| failover::open_here(&address, &cluster).await;
     let guard = guard::start_among(&arguments, open).expect("a guard can be started");
     say(&format!("guard {}", guard.id()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -315,7 +315,9 @@ mod tests {
         let clock = ManualClock::new();
         let (ended, left) = (keeper(&clock), keeper(&clock));
         let mut seconds = [&ended, &left].map(|keeper| Box::pin(keeper.right().keep_deadline()));
-        seconds.iter_mut().for_each(|second| assert!(second.as_mut().now_or_never().is_none()));
+        for second in &mut seconds {
+            assert!(second.as_mut().now_or_never().is_none());
+        }
         ended.end();
         drop(left);
         let [of_ended, of_left] = &mut seconds;

@@ -16,7 +16,7 @@ use crate::stage::{Story, at_home, host, node, soon, until};
 
 /// Documents that do as their key says.
 struct Odd {
-    story: Story,
+    log: Story,
     given_up: Arc<AtomicU32>,
     inner: Arc<dyn StateStore>,
 }
@@ -32,7 +32,7 @@ impl Drop for GivenUp {
 #[async_trait]
 impl StateStore for Odd {
     async fn get(&self, key: &StateKey) -> Result<Option<Document>> {
-        self.story.tell("get");
+        self.log.tell("get");
         match key.as_str() {
             "panic" => panic!("as it was told"),
             "hang" => {
@@ -61,11 +61,11 @@ impl StateStore for Odd {
 }
 
 async fn odd() -> (Backend, Story, Arc<AtomicU32>) {
-    let (story, given_up) = (Story::default(), Arc::new(AtomicU32::new(0)));
+    let (log, given_up) = (Story::default(), Arc::new(AtomicU32::new(0)));
     let mut backend = MemoryStore::new().backend();
     let inner = backend.state.clone();
-    backend.state = Arc::new(Odd { story: story.clone(), given_up: given_up.clone(), inner });
-    (Backend::on_own_thread(|| async { Ok(backend) }).await.unwrap(), story, given_up)
+    backend.state = Arc::new(Odd { log: log.clone(), given_up: given_up.clone(), inner });
+    (Backend::on_own_thread(|| async { Ok(backend) }).await.unwrap(), log, given_up)
 }
 
 fn key(key: &str) -> StateKey {
@@ -75,9 +75,9 @@ fn key(key: &str) -> StateKey {
 #[test]
 fn a_call_is_made_on_the_stores_own_thread() {
     host(async {
-        let (backend, story, _) = odd().await;
+        let (backend, log, _) = odd().await;
         assert_eq!(backend.state.get(&key("x")).await.unwrap(), None);
-        let [(_, thread)] = story.all()[..] else { panic!("asked once") };
+        let [(_, thread)] = log.all()[..] else { panic!("asked once") };
         assert_ne!(thread, thread::current().id());
         assert_eq!(backend.leases.home().unwrap().carried(), 2, "the opening and this");
     });
@@ -105,11 +105,11 @@ fn an_opening_that_fails_or_panics_says_so() {
 #[test]
 fn a_call_that_is_given_up_is_given_up_there() {
     host(async {
-        let (backend, story, given_up) = odd().await;
+        let (backend, log, given_up) = odd().await;
         let hang = key("hang");
         let mut waiting = backend.state.get(&hang);
         assert!((&mut waiting).now_or_never().is_none());
-        until("it is made", || story.told("get") == 1);
+        until("it is made", || log.told("get") == 1);
         drop(waiting);
         until("it is dropped", || given_up.load(Ordering::SeqCst) == 1);
         assert_eq!(backend.state.get(&key("x")).await.unwrap(), None);

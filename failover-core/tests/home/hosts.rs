@@ -77,8 +77,8 @@ fn a_right_that_lapsed_while_the_executor_was_blocked_is_invalid_at_the_first_lo
     host(async {
         let store = MemoryStore::new();
         let (backend, faults, _) = at_home(&store).await;
-        let story = Story::default();
-        let a = node(&backend, "a").hooks(story.clone()).start().unwrap();
+        let log = Story::default();
+        let a = node(&backend, "a").hooks(log.clone()).start().unwrap();
         role(&a, Role::Active).await;
         let right = a.active().unwrap();
         let b = beside(&store);
@@ -87,11 +87,11 @@ fn a_right_that_lapsed_while_the_executor_was_blocked_is_invalid_at_the_first_lo
         faults.all(Fault::Hang);
         until("the standby takes over while the host of the active node is blocked", || b.active().is_some());
         assert!(!right.is_valid() && a.active().is_none(), "by the clock alone");
-        assert_eq!(story.told("demote"), 0, "it could not hear of it");
+        assert_eq!(log.told("demote"), 0, "it could not hear of it");
         assert!(b.active().unwrap().token().number > right.token().number);
 
         soon("it hears of it when it runs again", async {
-            while story.told("demote") == 0 {
+            while log.told("demote") == 0 {
                 tokio::time::sleep(BEAT).await;
             }
         })
@@ -125,32 +125,32 @@ fn the_hosts_own_code_runs_in_the_hosts_runtime() {
     host(async {
         let store = MemoryStore::new();
         let (backend, faults, _) = at_home(&store).await;
-        let story = Story::default();
-        let (jobs, responses, witnesses) = (story.clone(), story.clone(), story.clone());
-        let replica = Replica::new("copy", std::sync::Arc::new(Copy(story.clone()))).unwrap();
+        let log = Story::default();
+        let (jobs, responses, witnesses) = (log.clone(), log.clone(), log.clone());
+        let replica = Replica::new("copy", std::sync::Arc::new(Copy(log.clone()))).unwrap();
         let a = node(&backend, "a")
-            .hooks(story.clone())
+            .hooks(log.clone())
             .replica(&replica)
             .jobs(move |run: JobRun| {
-                let story = jobs.clone();
+                let log = jobs.clone();
                 async move {
-                    story.tell("job");
-                    tokio::spawn(async move { story.tell("spawned by a job") }).await.unwrap();
+                    log.tell("job");
+                    tokio::spawn(async move { log.tell("spawned by a job") }).await.unwrap();
                     run.stop().cancelled().await;
                     JobEnd::Stopped
                 }
             })
             .response("note", move |run: ResponseRun| {
-                let (story, _incident): (_, &Incident) = (responses.clone(), run.incident());
+                let (log, _incident): (_, &Incident) = (responses.clone(), run.incident());
                 async move {
-                    story.tell("response");
+                    log.tell("response");
                     Ok(String::new())
                 }
             })
             .witness(Witness::function(move || {
-                let story = witnesses.clone();
+                let log = witnesses.clone();
                 async move {
-                    story.tell("witness");
+                    log.tell("witness");
                     true
                 }
             }))
@@ -165,7 +165,7 @@ fn the_hosts_own_code_runs_in_the_hosts_runtime() {
         drop(lost);
         let wait = async |what| {
             soon(what, async {
-                while story.told(what) == 0 {
+                while log.told(what) == 0 {
                     tokio::time::sleep(BEAT).await;
                 }
             })
@@ -179,9 +179,9 @@ fn the_hosts_own_code_runs_in_the_hosts_runtime() {
         faults.heal();
         role(&a, Role::Active).await;
         assert_eq!(a.shutdown().await, Finish::Left);
-        assert!(story.told("demote") > 0);
+        assert!(log.told("demote") > 0);
         let here = thread::current().id();
-        let elsewhere: Vec<_> = story.all().into_iter().filter(|(_, thread)| *thread != here).collect();
+        let elsewhere: Vec<_> = log.all().into_iter().filter(|(_, thread)| *thread != here).collect();
         assert_eq!(elsewhere, [], "all on {here:?}");
         assert!(faults.calls(Op::Renew) > 0);
     });
@@ -192,8 +192,8 @@ fn a_host_that_hangs_loses_its_role_if_it_has_a_watchdog() {
     host(async {
         let store = MemoryStore::new();
         let (backend, _, _) = at_home(&store).await;
-        let story = Story::default();
-        let a = node(&backend, "a").hooks(story.clone()).watchdog(TTL).start().unwrap();
+        let log = Story::default();
+        let a = node(&backend, "a").hooks(log.clone()).watchdog(TTL).start().unwrap();
         role(&a, Role::Active).await;
         let b = beside(&store);
         loop {
@@ -206,6 +206,6 @@ fn a_host_that_hangs_loses_its_role_if_it_has_a_watchdog() {
         let right = a.active().unwrap();
         // From here on nobody feeds it, and nothing of the host runs.
         until("the standby takes over from a host that hangs", || b.active().is_some());
-        assert!(!right.is_valid() && story.told("demote") == 0);
+        assert!(!right.is_valid() && log.told("demote") == 0);
     });
 }

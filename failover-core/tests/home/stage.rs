@@ -48,9 +48,9 @@ pub(crate) fn until(what: &str, is: impl Fn() -> bool) {
 
 /// A store in a home, with faults that can be planned for it.
 pub(crate) async fn at_home(store: &MemoryStore) -> (Backend, Faults, Home) {
-    let (faulty, faults) = Faulty::wrap(store.backend());
+    let (wrapped, faults) = Faulty::wrap(store.backend());
     let home = Home::start().unwrap();
-    let backend = home.open(move || async { Ok(faulty) }).await.unwrap();
+    let backend = home.open(move || async { Ok(wrapped) }).await.unwrap();
     (backend, faults, home)
 }
 
@@ -101,8 +101,8 @@ impl RoleHooks for Story {
     }
 
     async fn promote(&self, _right: Right) {
-        let story = self.clone();
-        tokio::spawn(async move { story.tell("spawned by promote") });
+        let log = self.clone();
+        tokio::spawn(async move { log.tell("spawned by promote") });
         self.tell("promote");
     }
 

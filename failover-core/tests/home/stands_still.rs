@@ -66,9 +66,9 @@ fn work_is_told_to_stop_and_cut_off_in_time_and_the_role_comes_back() {
     host(async {
         let store = MemoryStore::new();
         let (backend, blocks) = blocking(&store).await;
-        let (story, told) = (Story::default(), Story::default());
+        let (log, told) = (Story::default(), Story::default());
         let runs = told.clone();
-        let a = node(&backend, "a").hooks(story.clone()).jobs(move |_: JobRun| {
+        let a = node(&backend, "a").hooks(log.clone()).jobs(move |_: JobRun| {
             let told = runs.clone();
             async move {
                 told.tell("begun");
@@ -102,11 +102,11 @@ fn work_is_told_to_stop_and_cut_off_in_time_and_the_role_comes_back() {
             }
         })
         .await;
-        assert_eq!((a.role(), story.told("demote")), (Role::Active, 0), "its home still stands");
+        assert_eq!((a.role(), log.told("demote")), (Role::Active, 0), "its home still stands");
 
         blocks.store(false, Ordering::SeqCst);
         soon("it is told so in the end", async {
-            while story.told("demote") == 0 || story.told("promote") < 2 {
+            while log.told("demote") == 0 || log.told("promote") < 2 {
                 tokio::time::sleep(BEAT).await;
             }
         })
@@ -147,12 +147,12 @@ fn a_right_whose_work_was_told_to_stop_too_early_for_its_keeper_counts_as_lost()
     host(async {
         let (backend, _, _) = at_home(&MemoryStore::new()).await;
         let clock = Arc::new(Lagging { host: thread::current().id(), lag: OnceLock::new() });
-        let story = Story::default();
-        let a = node(&backend, "a").hooks(story.clone()).clock(clock.clone()).start().unwrap();
+        let log = Story::default();
+        let a = node(&backend, "a").hooks(log.clone()).clock(clock.clone()).start().unwrap();
         role(&a, Role::Active).await;
         let right = a.active().unwrap();
         soon("it is promoted", async {
-            while story.told("promote") == 0 {
+            while log.told("promote") == 0 {
                 tokio::time::sleep(BEAT).await;
             }
         })
@@ -163,7 +163,7 @@ fn a_right_whose_work_was_told_to_stop_too_early_for_its_keeper_counts_as_lost()
         clock.lag.set((now(), by)).unwrap();
         soon("the work is told to stop", right.stopping().cancelled()).await;
         soon("it gives the role up and has it again", async {
-            while story.told("demote") == 0 || story.told("promote") < 2 {
+            while log.told("demote") == 0 || log.told("promote") < 2 {
                 tokio::time::sleep(BEAT).await;
             }
         })

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use failover::time::{Clock as _, SystemClock, Time};
-use failover::{Backend, ClusterName, Node, NodeId, Role, Timing};
+use failover::{Backend, ClusterName, Node, NodeId, Right, Role, Timing};
 
 /// No wait is longer; what takes so long is broken.
 const LONG: Duration = Duration::from_mins(1);
@@ -135,12 +135,12 @@ fn try_to_keep(url: &str, way: Way, ttl: Duration, cluster: &str) -> Result<(), 
         role(&b, Role::Standby).await;
         let right = a.active();
         let token = |node: &Node| node.active().map(|right| right.token());
-        let (first, carried, watch) = (right.as_ref().map(|right| right.token()), home.carried(), Watch::over(&a, &b));
+        let (first, carried, watch) = (right.as_ref().map(Right::token), home.carried(), Watch::over(&a, &b));
         let mut lost = None;
         for block in 1..=BLOCKS {
             thread::sleep(Duration::from_secs(1).max(ttl * 2));
             // At the first look, before anything of this host has run.
-            if !right.as_ref().is_some_and(|right| right.is_valid()) {
+            if !right.as_ref().is_some_and(Right::is_valid) {
                 lost = Some(format!("its right had ended after {block} times"));
                 break;
             }

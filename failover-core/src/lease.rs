@@ -114,7 +114,7 @@ pub enum Durability {
 ///    changes nothing; a lapsed lease is never renewed, even if nobody took it since (law 6).
 /// 6. `release` of the lease that is current frees it at once; with a successor named, it is reserved for that node for
 ///    [`Timing::reservation`](crate::Timing::reservation) of its ttl. Anything else changes nothing (law 5): a replayed release after a new grant
-///    does no harm. `Ok` says only that the lease is not held under that term any more.
+///    does no harm. `Ok` says only that the lease is not held under that term any more, nor will be by a `renew` that is still under way.
 /// 7. `current` tells how the lease stands and changes nothing. The term it tells never falls.
 /// 8. `raise_floor` makes every later grant, under any name, have a term higher than the floor. It never lowers it.
 /// 9. A lease lapses by the store's clock alone: no caller's clock takes part (law 10).

@@ -260,7 +260,7 @@ pub enum Step {
 /// The answer to [`JobAssigner::assign`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assigned {
-    /// All moves were applied; the feed holds them up to here.
+    /// All moves were applied; the feed holds them, and whatever came before them, up to here.
     Applied(Revision),
     /// Nothing was applied, because these jobs have moved on.
     Stale(Vec<JobId>),
@@ -327,7 +327,8 @@ pub enum Reported {
 ///    `Assigned` (`Lost` for a `Seize` to nobody); `Drain` keeps the epoch and sets phase `Draining`, also when it already was.
 ///    Each sets the record's `course` to the move's.
 /// 6. `assign` remembers the highest term per lease name. A lower one is `Fenced`, and nothing of it is applied (law 1); an
-///    empty `assign` installs the fence (law 12). The fence needs nothing from the store that granted the lease.
+///    empty `assign` installs the fence (law 12) and answers with how far the feed goes by then: no lower than the revision of any change that was
+///    committed before it. The fence needs nothing from the store that granted the lease.
 /// 7. `report` counts if the job's owner and epoch are the reporter's. `Running` and `Progress` set phase `Running`, unless it is
 ///    `Draining`; `Stopped`, `Completed` and `Failed` end the ownership, keep the epoch and set phase `Queued`, `Completed` or
 ///    `Failed`; `Failed` counts one failure. Reports are judged one by one, answered in order, and repeating one is

@@ -41,6 +41,7 @@ enum Bug {
     FeedSkipsEntry,
     FeedForgetsRemovals,
     FenceIgnored,
+    HeadUntold,
     BatchAppliedInParts,
     ReportFromAnyoneCounts,
     MovesUnbounded,
@@ -263,6 +264,9 @@ impl JobAssigner for Mutant {
         if self.is(Bug::FenceIgnored) {
             return self.store().assign(&Self::unfenced(fence), moves).await;
         }
+        if self.is(Bug::HeadUntold) && moves.is_empty() {
+            return Ok(Assigned::Applied(Revision::ZERO));
+        }
         if self.is(Bug::MovesUnbounded) {
             let mut last = Assigned::Applied(Revision::ZERO);
             for batch in moves.chunks(MAX_BATCH) {
@@ -384,6 +388,7 @@ caught! {
     a_store_whose_feed_forgets_removals: FeedForgetsRemovals by job::a_removal_is_told;
     a_store_that_ignores_the_fence: FenceIgnored by job::a_lower_term_is_fenced;
     a_store_that_installs_no_fence: FenceIgnored by job::an_empty_assign_installs_the_fence;
+    a_store_that_does_not_tell_how_far_its_feed_goes: HeadUntold by job::an_empty_assign_tells_how_far_the_feed_goes;
     a_store_that_applies_half_a_batch: BatchAppliedInParts by job::a_batch_is_applied_wholly_or_not_at_all;
     a_store_that_splits_large_batches: MovesUnbounded by job::a_batch_above_the_most_moves_is_invalid;
     a_store_that_believes_every_report: ReportFromAnyoneCounts by job::a_report_of_another_member_or_epoch_is_stale;

@@ -140,6 +140,7 @@ macro_rules! __clauses {
                 others_are_refused_while_it_is_reserved
                 the_successor_is_granted_what_is_reserved_for_it
                 a_replayed_release_does_not_reserve_again
+                a_release_beside_a_renewal_frees_the_lease
                 a_reservation_lapses
                 a_raised_floor_lifts_every_later_grant
                 a_floor_is_never_lowered
@@ -190,6 +191,7 @@ macro_rules! __clauses {
                 of_twenty_concurrent_placements_one_is_applied
                 a_lower_term_is_fenced
                 an_empty_assign_installs_the_fence
+                an_empty_assign_tells_how_far_the_feed_goes
                 the_fence_is_judged_before_the_moves
                 fences_of_different_leases_are_independent
                 fences_of_different_clusters_are_independent

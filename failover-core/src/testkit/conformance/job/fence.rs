@@ -2,9 +2,9 @@
 
 use super::super::Fixture;
 use super::super::kit::{WRITERS, fence, handles, member, ok, together};
-use super::kit::{job, place, stands, submit};
+use super::kit::{job, place, spec, stands, submit};
 use crate::Backend;
-use crate::ids::{Epoch, Term};
+use crate::ids::{Epoch, Revision, Term};
 use crate::job::{Assigned, Move, Phase};
 
 /// Assigns under this term of the active lease.
@@ -41,6 +41,25 @@ pub async fn an_empty_assign_installs_the_fence(fixture: &dyn Fixture) {
     assert_eq!(under(&backend, 6, &[place("a", 0, &member("n1", 1))]).await, fenced(7), "a late move is fenced");
     assert_eq!(under(&backend, 6, &[]).await, fenced(7), "a late fence is fenced");
     assert_eq!(job(&backend, "a").await.phase, Phase::Queued, "nothing was applied");
+}
+
+/// Effect 6, law 12: it tells how far the feed goes by then, so that a reader knows whether it has missed anything.
+pub async fn an_empty_assign_tells_how_far_the_feed_goes(fixture: &dyn Fixture) {
+    let (backend, other) = (fixture.open().await, fixture.open().await);
+    let read = async || ok(backend.jobs.changes(Revision::ZERO, 100).await).upto;
+    let head = async |term| match under(&backend, term, &[]).await {
+        Assigned::Applied(head) => head,
+        answer => panic!("it is applied: {answer:?}"),
+    };
+    let nothing = read().await;
+    assert!(head(1).await <= nothing, "there is nothing to be read");
+    submit(&other, "a").await;
+    assert!(head(2).await > nothing, "a job was submitted since");
+    let first = read().await;
+    assert!(head(2).await <= first && head(3).await <= first, "that was read, and a fence is no change");
+    ok(other.jobs.remove(spec("a").id()).await);
+    assert!(head(4).await > first, "a job was removed since");
+    assert!(head(4).await <= read().await, "that was read");
 }
 
 /// Effect 6: whoever is fenced learns that first, and not that its jobs have moved on.

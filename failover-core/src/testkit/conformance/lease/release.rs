@@ -103,6 +103,28 @@ pub async fn a_replayed_release_does_not_reserve_again(fixture: &dyn Fixture) {
     );
 }
 
+/// Effects 5 and 6: whichever of the two the store sees first, the lease is free afterwards, and whoever is next has it at once.
+pub async fn a_release_beside_a_renewal_frees_the_lease(fixture: &dyn Fixture) {
+    let (backend, other) = (fixture.open().await, fixture.open().await);
+    let [a, b] = [member("n1", 1), member("n2", 2)];
+    for round in 0..10 {
+        let lease = granted(&backend, &name("active"), &a, LONG).await;
+        let (renewal, release) = (backend.leases.renew(&lease), backend.leases.release(&lease, Some(&b.node)));
+        // Sent in this order, as by a holder that gives up a lease it is renewing, and in the other.
+        let (renewed, released) = if round % 2 == 0 {
+            tokio::join!(renewal, release)
+        } else {
+            let (released, renewed) = tokio::join!(release, renewal);
+            (renewed, released)
+        };
+        ok(renewed);
+        ok(released);
+        let next = granted(&other, &name("active"), &b, LONG).await;
+        assert!(next.term > lease.term, "round {round}: the successor has it under a higher term");
+        ok(other.leases.release(&next, Some(&a.node)).await);
+    }
+}
+
 /// Effect 6: the reservation lapses, and a dead successor costs a moment, not the lease.
 pub async fn a_reservation_lapses(fixture: &dyn Fixture) {
     let backend = fixture.open().await;

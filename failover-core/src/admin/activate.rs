@@ -52,7 +52,8 @@ impl Admin {
             }
             Some(_) | None => {}
         }
-        let (wish, unsure) = self.request(Some(node.clone()), SwitchWay::Activation, within).await?;
+        let last = self.last_wish().await?;
+        let (wish, unsure) = self.request(last, Some(node.clone()), SwitchWay::Activation, within).await?;
         let mut steps = Steps { step, shown: 0 };
         let mut seen = Seen::from(unsure);
         loop {

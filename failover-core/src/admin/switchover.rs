@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::join;
 use uuid::Uuid;
 
 use super::{Admin, fenced};
@@ -71,6 +72,8 @@ impl Admin {
     /// is promoted, the old one carries on as a member. At no moment are two active; if it fails at any step, the old one is active again.
     ///
     /// Returns the switchover as it ended: its `to` names the active node and `term` its term. The target may take as long to prepare as there is time.
+    /// A target that has prepared itself is active seven round trips to the store later, beside what the two hosts take to stop and to start. A renewal that hangs meanwhile
+    /// delays nothing; a call of these that is lost does so by a call's deadline ([`Timing::call`](crate::Timing::call)) and a quarter of a beat.
     /// Not cancel safe: one that was asked for goes on.
     ///
     /// # Errors
@@ -90,11 +93,13 @@ impl Admin {
         step: impl FnMut(&SwitchStep) + Send,
     ) -> Result<Switchover, SwitchoverError> {
         let deadline = self.clock.now() + within;
-        let lease = self.ask("current", self.backend.leases.current(&LeaseName::active())).await?;
-        if !matches!(lease.tenant, Tenant::Held { .. }) {
+        let active = LeaseName::active();
+        let current = self.ask("current", self.backend.leases.current(&active));
+        let (lease, last) = join(current, self.last_wish()).await;
+        if !matches!(lease?.tenant, Tenant::Held { .. }) {
             return Err(SwitchoverError::NoActive);
         }
-        let (wish, unsure) = self.request(to, SwitchWay::Planned, within).await?;
+        let (wish, unsure) = self.request(last?, to, SwitchWay::Planned, within).await?;
         let mut steps = Steps { step, shown: 0 };
         let mut seen = Seen::from(unsure);
         loop {
@@ -116,7 +121,7 @@ impl Admin {
         steps: &mut Steps<impl FnMut(&SwitchStep)>,
         deadline: Time,
     ) -> Result<Option<Switchover>, SwitchoverError> {
-        match self.read::<Switchover>(&control::switchover_key()).await {
+        match self.last_wish().await {
             Ok(Some((now, version))) if now.id == wish.id => {
                 steps.show(&now);
                 if now.phase.is_over() {
@@ -143,9 +148,15 @@ impl Admin {
         }
     }
 
-    /// Writes the wish. With the error, if nobody knows whether it was written.
+    /// The wish that was made last.
+    pub(super) async fn last_wish(&self) -> Result<Option<(Switchover, Version)>> {
+        self.read(&control::switchover_key()).await
+    }
+
+    /// Writes the wish in the place of the `last` one. With the error, if nobody knows whether it was written.
     pub(super) async fn request(
         &self,
+        last: Option<(Switchover, Version)>,
         to: Option<NodeId>,
         way: SwitchWay,
         within: Duration,
@@ -154,7 +165,7 @@ impl Admin {
         let key = control::switchover_key();
         let mut wish = Switchover::new(Uuid::now_v7().to_string(), to, way);
         (wish.within, wish.by) = (Some(within), Some(self.operator.clone()));
-        let expect = match self.read::<Switchover>(&key).await? {
+        let expect = match last {
             // Under one that nothing was done about yet, a later wish is the one that counts; so it is where nobody is active who could go on.
             Some((last, _)) if way == SwitchWay::Planned && is_begun(&last) => {
                 return Err(refused("an earlier switchover is under way: wait until it is over"));

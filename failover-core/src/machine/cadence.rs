@@ -38,8 +38,12 @@ pub(super) struct Round {
     newer: bool,
 }
 
-/// So often in a beat a hint brings a read forward at once; a storm that goes on longer finds the reads further apart (law 17).
+/// So often in a beat a hint brings a read forward to this very moment: the steps of a switchover follow one another closer than any spacing.
+const AT_ONCE_IN_A_BEAT: u32 = 6;
+/// So often in a beat a hint brings a read forward; a storm that goes on longer finds the reads further apart (law 17).
 const EAGER_IN_A_BEAT: u32 = 12;
+/// So often in a beat what is new about a node is told at this very moment: that it is standby, and that it has prepared itself.
+const NEWS_AT_ONCE_IN_A_BEAT: u32 = 3;
 
 impl Round {
     const fn new() -> Self {
@@ -53,12 +57,21 @@ impl Round {
         }
     }
 
-    /// Something may have changed. However many hints come, a fiftieth of a beat lies between two reads, and a tenth once a beat has
-    /// seen many.
+    /// Something may have changed. However many hints come, after the first few of a beat a fiftieth of it lies between two reads, and a tenth once it
+    /// has seen many.
     pub(super) fn hint(&mut self, now: Time, beat: Duration) {
+        let spacing = match self.times(now, beat) {
+            0..AT_ONCE_IN_A_BEAT => Duration::ZERO,
+            AT_ONCE_IN_A_BEAT..EAGER_IN_A_BEAT => beat / 50,
+            EAGER_IN_A_BEAT.. => beat / 10,
+        };
+        self.bring_forward(now, spacing);
+    }
+
+    /// How often it was done in this beat.
+    fn times(&self, now: Time, beat: Duration) -> u32 {
         let (since, times) = self.window;
-        let is_storm = times >= EAGER_IN_A_BEAT && now < since + beat;
-        self.bring_forward(now, beat / if is_storm { 10 } else { 50 });
+        if now < since + beat { times } else { 0 }
     }
 
     fn go(&mut self, now: Time, beat: Duration) {
@@ -195,8 +208,9 @@ impl Machine {
         let news = News { lag: self.lag(now), ..self.news() };
         let term = self.node.term().unwrap_or_default();
         if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
-            // What is new about a node is told at once, yet never more than ten times a beat.
-            self.cadence.beat.bring_forward(now, beat / 10);
+            // What is new about a node is told at once, yet not much more than ten times a beat.
+            let is_rare = self.cadence.beat.times(now, beat) < NEWS_AT_ONCE_IN_A_BEAT;
+            self.cadence.beat.bring_forward(now, if is_rare { Duration::ZERO } else { beat / 10 });
         }
         if let Some(overdue) = self.peers.next_overdue(&self.overdue()) {
             // Not only the next look after it, but one at the moment when a silent node becomes missing.

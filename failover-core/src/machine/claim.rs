@@ -7,7 +7,9 @@
 mod event;
 mod pace;
 mod state;
+mod stray;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use self::event::ClaimEvent;
@@ -22,7 +24,7 @@ use crate::time::Time;
 use crate::timing::Timing;
 
 /// Tells the outcome of the last call from that of an earlier one that was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
 /// A claim to one lease.
@@ -38,7 +40,11 @@ pub struct Claim {
     known: Term,
     /// The highest term given back. A release of it may still be under way to the store, so it is never held again.
     given_back: Term,
+    /// The highest term held.
+    had: Term,
     ticket: u64,
+    /// The calls under way that may get it the lease.
+    acquiring: BTreeSet<Ticket>,
     asked_at: Option<Time>,
     state: State,
 }
@@ -57,7 +63,9 @@ impl Claim {
             patience: None,
             known: Term::ZERO,
             given_back: Term::ZERO,
+            had: Term::ZERO,
             ticket: 0,
+            acquiring: BTreeSet::new(),
             asked_at: None,
             state: State::Idle,
         }
@@ -83,28 +91,6 @@ impl Claim {
         &self.name
     }
 
-    /// The lease, if the right to it is not over at `now`.
-    pub fn held(&self, now: Time) -> Option<&Lease> {
-        match &self.state {
-            State::Held(held) => (now < held.ends_at).then_some(&held.lease),
-            State::Ending { lease, ends_at } => (now < *ends_at).then_some(lease),
-            State::Idle | State::Seeking(_) | State::Releasing { .. } => None,
-        }
-    }
-
-    /// The lease, if work under it may begin at `now`: it is held and not ending.
-    pub fn may_begin(&self, now: Time) -> Option<&Lease> {
-        match &self.state {
-            State::Held(held) => (now < held.stop_at).then_some(&held.lease),
-            State::Idle | State::Seeking(_) | State::Ending { .. } | State::Releasing { .. } => None,
-        }
-    }
-
-    /// Whether it seeks, holds and returns nothing.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
-    }
-
     /// Begins to seek the lease.
     pub fn seek(&mut self, now: Time) {
         if self.is_idle() {
@@ -113,7 +99,7 @@ impl Claim {
         }
     }
 
-    /// Stops seeking. A grant that is still under way will lapse unused.
+    /// Stops seeking. A grant that is still under way is given back when it is known.
     pub fn stop_seeking(&mut self) {
         if matches!(self.state, State::Seeking(_)) {
             self.state = State::Idle;
@@ -132,8 +118,8 @@ impl Claim {
         }
     }
 
-    /// Gives the lease back; the work under it has stopped (law 8). Sent at once, also past a renewal that is under way: whichever
-    /// the store sees first, the lease is free afterwards.
+    /// Gives the lease back; the work under it has stopped (law 8). Sent at once, also past a call that is under way: a renewal does nothing once the lease is
+    /// free, and what an `acquire` is granted afterwards is given back as well.
     pub fn release(&mut self, now: Time, successor: Option<NodeId>) {
         let (lease, ends_at) = match &self.state {
             State::Held(held) => (held.lease.clone(), held.ends_at),
@@ -205,6 +191,9 @@ impl Claim {
                 return None;
             }
         };
+        if matches!(call, Call::Acquire { .. }) {
+            self.acquiring.insert(ticket);
+        }
         self.ticket += 1;
         self.asked_at = Some(now);
         Some((ticket, call))
@@ -219,6 +208,7 @@ impl Claim {
         outcome: &Result<Reply, Fault>,
     ) -> Option<ClaimEvent> {
         let asked = self.doubt.answered(ticket, outcome).unwrap_or(self.timing);
+        self.acquiring.remove(&ticket);
         let open = match &self.state {
             State::Seeking(seeking) => seeking.open,
             State::Held(held) => held.open,
@@ -226,6 +216,7 @@ impl Claim {
             State::Idle | State::Ending { .. } => None,
         };
         if open != Some(ticket) {
+            self.stray(now, sent, asked, outcome);
             return None;
         }
         match &mut self.state {
@@ -309,6 +300,7 @@ impl Claim {
             return None;
         }
         let renew_at = sent + self.pulse().beat();
+        self.had = lease.term;
         let lease = lease.clone();
         self.state =
             State::Held(Held { lease: lease.clone(), asked, cut_to: None, stop_at, ends_at, renew_at, open: None });

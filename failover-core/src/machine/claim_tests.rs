@@ -1,3 +1,5 @@
+mod stray;
+
 use super::claim::{Claim, ClaimEvent, Ticket};
 use super::effect::Call;
 use super::input::{Fault, Reply};

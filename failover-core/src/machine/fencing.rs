@@ -99,8 +99,17 @@ impl Fencing {
     }
 
     /// Begins with the nodes that need it, and ends with those that do not any more. `settled_since` is the moment from which
-    /// the jobs must have been read to show that none is left with a dead owner; `term` is that of this node's active lease.
-    pub(super) fn review(&mut self, now: Time, mirror: &Mirror, peers: &Peers, settled_since: Time, term: Term) {
+    /// the jobs must have been read to show that none is left with a dead owner; `term` is that of this node's active lease. A silent member that
+    /// `is_known`, and owns nothing, was proven dead before, which cannot change (law 6): there is nothing to take from it and nothing to put on record.
+    pub(super) fn review(
+        &mut self,
+        now: Time,
+        mirror: &Mirror,
+        peers: &Peers,
+        settled_since: Time,
+        term: Term,
+        is_known: impl Fn(&Member) -> bool,
+    ) {
         let owners: BTreeMap<&Member, Time> =
             mirror.board.owners().filter(|(owner, _)| owner.node != self.me.node).collect();
         let mut needed: BTreeSet<NodeId> = BTreeSet::new();
@@ -110,7 +119,7 @@ impl Fencing {
             }
         }
         for peer in peers.iter().filter(|peer| peer.missing && peer.member.node != self.me.node) {
-            if !self.settled.contains(&peer.member) {
+            if !self.settled.contains(&peer.member) && !is_known(&peer.member) {
                 needed.insert(peer.member.node.clone());
             }
         }

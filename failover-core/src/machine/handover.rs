@@ -1,19 +1,17 @@
 //! The active role on its way: what the node that gives it up does, what the node that gets it does, and how it comes back.
 //!
-//! The lease is given to the named successor only after the host has stopped (law 8) and after that is on record. Where one of the two
-//! fails, this node gives the lease to itself instead: it leads again under a term of its own, two round trips later.
+//! The lease is given to the named successor only after it is on record that the hand-over has begun, and after the host has stopped (law 8). That the host
+//! has stopped is written beside the release and not before it: nothing depends on that step, for whoever is active next closes the switchover with it or without.
+//! Where the target fails meanwhile, this node gives the lease to itself instead: it leads again under a term of its own, two round trips later.
 
-use std::task::Poll;
-
+use super::Machine;
 use super::effect::Effect;
-use super::input::{Fault, Reply};
 use super::reason::Reason;
 use super::table::{Stage, Trigger};
 use super::wishes::Attempt;
-use super::{Machine, Purpose};
 use crate::control::{SwitchPhase, SwitchWay, Switchover};
 use crate::ids::{NodeId, Version};
-use crate::state::{Expect, Written};
+use crate::state::Expect;
 use crate::time::Time;
 
 /// A switchover that this node is stepping down for.
@@ -22,17 +20,6 @@ pub(super) struct Handover {
     wish: Switchover,
     version: Version,
     to: NodeId,
-    record: OnRecord,
-}
-
-/// Whether it is on record that the work has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OnRecord {
-    Due,
-    Open,
-    Written,
-    /// It will not be.
-    Never(Reason),
 }
 
 /// A node's place in the line for the active lease, by an operator's wish.
@@ -57,62 +44,34 @@ impl Machine {
     /// Begins to step down for a switchover that is on record as started.
     pub(super) fn step_down(&mut self, now: Time, version: Version, wish: &Switchover, out: &mut Vec<Effect>) {
         let Some(to) = wish.to.clone() else { return };
-        self.wishes.handover = Some(Handover { wish: wish.clone(), version, to, record: OnRecord::Due });
+        self.wishes.handover = Some(Handover { wish: wish.clone(), version, to });
         self.fire(now, Trigger::StepDown, out);
     }
 
-    /// Whether the lease is still here only until it is on record to whom it goes.
-    pub(super) fn hands_over(&self) -> bool {
-        self.wishes.handover.is_some() && !self.active.claim.is_idle()
-    }
-
-    /// To whom the active lease goes now that the host has stopped, once that is settled.
-    pub(super) fn heir(&mut self, now: Time, out: &mut Vec<Effect>) -> Poll<Option<NodeId>> {
-        let Some(mut handover) = self.wishes.handover.take() else { return Poll::Ready(self.successor.take()) };
+    /// To whom the active lease goes now that the host has stopped.
+    pub(super) fn heir(&mut self, now: Time, out: &mut Vec<Effect>) -> Option<NodeId> {
+        let Some(handover) = self.wishes.handover.take() else { return self.successor.take() };
         if self.stage != Stage::Demoting {
             // It has to go faster: whoever takes over closes the switchover.
-            return Poll::Ready(Some(handover.to));
+            return Some(handover.to);
         }
-        match handover.record {
-            OnRecord::Written => return Poll::Ready(Some(handover.to)),
-            OnRecord::Never(reason) => return Poll::Ready(Some(self.take_back(now, &handover, reason))),
-            OnRecord::Open => {}
-            OnRecord::Due => {
-                if let Some(reason) = self.unfit(&handover.to) {
-                    return Poll::Ready(Some(self.take_back(now, &handover, reason)));
-                }
-                // A step of before may still be under way; its outcome counts for this one as well.
-                if !self.calls.is_open(|purpose| *purpose == Purpose::Wish)
-                    && let Some(lease) = self.active.claim.held(now).cloned()
-                {
-                    handover.record = OnRecord::Open;
-                    let me = self.config.member.node.clone();
-                    let took = self.wishes.known_for(now, &handover.wish);
-                    let attempt = Attempt::on(now, handover.wish.clone(), took);
-                    let attempt = attempt.step(SwitchPhase::Released, &me, Reason::HostDemoted);
-                    self.write_wish(now, Expect::Version(handover.version), attempt, lease, out);
-                }
-            }
+        let withdrawn = self.wishes.is_replaced(&handover.wish).then_some(Reason::WishWithdrawn);
+        if let Some(reason) = withdrawn.or_else(|| self.unfit(&handover.to)) {
+            return Some(self.take_back(now, &handover, reason));
         }
-        self.wishes.handover = Some(handover);
-        Poll::Pending
+        if let Some(lease) = self.active.claim.held(now).cloned() {
+            let me = self.config.member.node.clone();
+            let took = self.wishes.known_for(now, &handover.wish);
+            let attempt = Attempt::on(now, handover.wish, took).step(SwitchPhase::Released, &me, Reason::HostDemoted);
+            self.write_wish(now, Expect::Version(handover.version), attempt, lease, out);
+        }
+        Some(handover.to)
     }
 
     /// The role stays here: the lease is given to this very node, and comes back under a higher term.
     fn take_back(&mut self, now: Time, handover: &Handover, reason: Reason) -> NodeId {
         self.wishes.back = Some((handover.wish.id.clone(), reason, now + self.timing.ttl()));
         self.config.member.node.clone()
-    }
-
-    /// Takes in whether it is on record that the work has ended.
-    pub(super) fn on_release_written(&mut self, outcome: &Result<Reply, Fault>) {
-        if let Some(handover) = self.wishes.handover.as_mut().filter(|handover| handover.record == OnRecord::Open) {
-            handover.record = match outcome {
-                Ok(Reply::Written(Written::Written(_))) => OnRecord::Written,
-                Ok(_) => OnRecord::Never(Reason::WishWithdrawn),
-                Err(_) => OnRecord::Never(Reason::NotOnRecord),
-            };
-        }
     }
 
     /// Whether an operator's wish calls this node to the active lease.

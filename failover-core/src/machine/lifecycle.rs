@@ -1,7 +1,5 @@
 //! What begins and ends with each stage. The only user of the transition [`table`](super::table).
 
-use std::task::Poll;
-
 use super::claim::ClaimEvent;
 use super::effect::{Call, Effect, Finish};
 use super::event::{Event, EventKind};
@@ -36,6 +34,7 @@ impl Machine {
                     self.runner.begin_term(now);
                 }
                 self.patience_until = None;
+                self.wishes.handover = None;
                 self.restraint.stopped(now, self.timing.ttl());
                 self.take_role(Role::Inactive, reason, out);
             }
@@ -259,7 +258,7 @@ impl Machine {
                 let ready = self.steward.as_ref().is_some_and(|steward| steward.is_ready(&self.mirror));
                 (ready && self.hooks.is_promoted()).then_some(Trigger::Promoted)
             }
-            Stage::Demoting => (self.is_host_quiet() && !self.hands_over()).then_some(Trigger::Demoted),
+            Stage::Demoting => self.is_host_quiet().then_some(Trigger::Demoted),
             Stage::Maintenance => (!self.wants_maintenance()).then_some(Trigger::MaintenanceOff),
             Stage::Isolated | Stage::Condemned => quiet.then_some(Trigger::Quiet),
             Stage::Active if self.leads_unnamed() => Some(Trigger::NotNamed),
@@ -291,7 +290,7 @@ impl Machine {
     fn give_back_active(&mut self, now: Time, out: &mut Vec<Effect>) {
         let leading = matches!(self.stage, Stage::Promoting | Stage::Active | Stage::Inactive | Stage::Standby);
         if !leading && self.is_host_quiet() && self.active.claim.held(now).is_some() {
-            let Poll::Ready(successor) = self.heir(now, out) else { return };
+            let successor = self.heir(now, out);
             self.take_role(Role::Inactive, Reason::HostDemoted, out);
             self.active.drop_right(Reason::HostDemoted, out);
             self.active.claim.release(now, successor);
@@ -300,12 +299,12 @@ impl Machine {
 
     /// Leaves step by step: work stopped, everything reported, heartbeat removed, lease given back.
     fn leave(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if !self.runner.is_idle() || !self.is_host_quiet() || !self.active.claim.is_idle() {
+        if !self.runner.is_idle() || !self.is_host_quiet() || !self.active.claim.is_settled() {
             return;
         }
         if self.node.claim.held(now).is_none() {
             // Its right is over, or it has just been given back.
-            if self.node.claim.is_idle() {
+            if self.node.claim.is_settled() {
                 self.fire(now, Trigger::Gone, out);
             }
             return;

@@ -63,6 +63,11 @@ impl Mirror {
         self.complete.is_some_and(|sent| sent >= moment)
     }
 
+    /// If all that the feed holds up to `revision` is in it: since when it has been whole.
+    pub(super) fn whole_upto(&self, revision: Revision) -> Option<Time> {
+        self.complete.filter(|_| self.rebuilt.is_none() && self.upto >= revision)
+    }
+
     /// Takes in a stretch of the feed.
     pub(super) fn apply(&mut self, now: Time, changes: Changes) {
         self.version += 1;

@@ -314,7 +314,7 @@ impl Machine {
             }
             Purpose::Assign => {
                 let steward = self.steward.as_mut();
-                if steward.is_some_and(|s| s.on_assigned(now, &outcome, retry_at, out).is_err()) {
+                if steward.is_some_and(|s| s.on_assigned(now, &outcome, retry_at, &self.mirror, out).is_err()) {
                     self.fire(now, Trigger::FencedOff, out);
                 }
             }

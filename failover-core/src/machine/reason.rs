@@ -77,7 +77,6 @@ sentences! {
         TargetNotPrepared => "that node did not prepare itself in time",
         TargetNotNamed => "only nodes on the roster may lead this cluster, and that node is not on it",
         BegunByAnother => "the node that had begun it is active no more, and another than the one that was named is",
-        NotOnRecord => "it could not be put on record that the work has ended, so the role stays where it was",
         WishWithdrawn => "it was withdrawn or replaced before the lease was given back",
         ActiveAnswers => "a node is active and answers, so it is asked for a switchover",
         NotNamed => "the roster does not name the active node any more, so it hands its role to one that it names",

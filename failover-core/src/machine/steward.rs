@@ -148,8 +148,9 @@ impl Steward {
         if paused {
             self.fencing.rest(sight.now);
         } else {
-            self.fencing.review(sight.now, mirror, sight.peers, self.read_since, self.lease.term);
-            self.fencing.find_replaced(sight.now, sight.peers, |member| self.archive.knows(member));
+            let is_known = |member: &Member| self.archive.knows(member);
+            self.fencing.review(sight.now, mirror, sight.peers, self.read_since, self.lease.term, is_known);
+            self.fencing.find_replaced(sight.now, sight.peers, is_known);
         }
         self.look_around(sight, mirror);
         self.wake_at = None;
@@ -225,6 +226,7 @@ impl Steward {
         now: Time,
         outcome: &Result<Reply, Fault>,
         retry_at: Time,
+        mirror: &Mirror,
         out: &mut Vec<Effect>,
     ) -> Result<(), FencedOff> {
         self.assigning = false;
@@ -232,7 +234,13 @@ impl Steward {
         // Whatever came of it, the next decision is made on what the store says afterwards.
         self.read_since = now;
         match outcome {
-            Ok(Reply::Assigned(Assigned::Applied(_))) => {
+            Ok(Reply::Assigned(Assigned::Applied(head))) => {
+                if self.fence == Fence::Open
+                    && let Some(read) = mirror.whole_upto(*head)
+                {
+                    // The feed held nothing more when it took the fence in: to read it again would tell the same (law 12).
+                    self.read_since = read;
+                }
                 (self.fence, self.retry_at) = (Fence::Installed, None);
                 self.archive.courses.moved(now, &decided);
                 out.extend(decided.into_iter().filter_map(moved).map(Effect::Tell));

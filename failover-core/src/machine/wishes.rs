@@ -131,6 +131,11 @@ impl Wishes {
         self.retry_at.filter(|_| is_asked && self.writing.is_none() && !self.outdated)
     }
 
+    /// Whether the wish has been withdrawn since, or another has taken its place.
+    pub(super) fn is_replaced(&self, wish: &Switchover) -> bool {
+        self.open().is_none_or(|open| open.id != wish.id)
+    }
+
     /// How long this node has known of the wish without a step of its own.
     pub(super) fn known_for(&self, now: Time, wish: &Switchover) -> Option<Duration> {
         self.since.as_ref().filter(|(id, _)| *id == wish.id).map(|(_, since)| now.since(*since))
@@ -315,7 +320,6 @@ impl Machine {
                 None
             }
         };
-        self.on_release_written(outcome);
         let Some(version) = stands else { return };
         let Some(attempt) = self.wishes.attempt.take() else { return };
         self.steps_stand(&attempt, out);

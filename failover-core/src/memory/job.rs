@@ -146,6 +146,11 @@ impl World {
         Ok(Changes { reset, changes: page, upto, more })
     }
 
+    /// How far the feed goes.
+    pub(crate) fn job_head(&self) -> Revision {
+        self.jobs.head
+    }
+
     /// [`JobAssigner::assign`]. `at` is what people read as the time.
     ///
     /// # Errors

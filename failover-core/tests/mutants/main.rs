@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use failover_core::control::{self, HoldOff, Settings};
 use failover_core::health::Health;
+use failover_core::job::Assigned;
 use failover_core::lease::{Acquired, Tenant};
 use failover_core::machine::{Call, CallId, Config, Effect, Fault, Input, Reply};
 use failover_core::memory::World;
 use failover_core::record;
 use failover_core::state::{Expect, Written};
 use failover_core::testkit::sim::{self, Options, Tamper, Violation};
-use failover_core::time::Time;
-use failover_core::{Capacity, Lease, LeaseName, Member, StateKey, Timing, Version};
+use failover_core::time::{Stamp, Time};
+use failover_core::{Capacity, Lease, LeaseName, Member, Revision, StateKey, Timing, Version};
 
 /// Runs schedules until an invariant breaks.
 fn caught(tamper: fn() -> Box<dyn Tamper>) -> Violation {
@@ -273,6 +274,28 @@ impl Tamper for Forgetful {
 #[test]
 fn a_response_that_is_begun_twice_is_caught() {
     assert_eq!(caught(|| Box::new(Forgetful)).invariant, "one-response");
+}
+
+/// A store that says of its feed, when it installs a fence, that there is nothing in it.
+struct Concealing;
+
+impl Tamper for Concealing {
+    fn store(&mut self, world: &mut World, _now: Time, _by: &Member, call: &Call) -> Option<Result<Reply, Fault>> {
+        let Call::Assign { fence, moves } = call else { return None };
+        if !moves.is_empty() {
+            return None;
+        }
+        let answer = world.assign(fence, moves, Stamp(0)).ok()?;
+        Some(Ok(Reply::Assigned(match answer {
+            Assigned::Applied(_) => Assigned::Applied(Revision::ZERO),
+            other @ (Assigned::Stale(_) | Assigned::Fenced { .. }) => other,
+        })))
+    }
+}
+
+#[test]
+fn a_new_active_node_that_decides_without_knowing_what_there_is_is_caught() {
+    assert_eq!(caught(|| Box::new(Concealing)).invariant, "fence-first");
 }
 
 /// A store that says it has written how a switchover ended, and forgets it.

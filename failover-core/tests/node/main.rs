@@ -7,6 +7,7 @@ mod ends;
 mod faults;
 mod fencer;
 mod gate;
+mod handover;
 #[cfg(feature = "http")]
 mod health;
 mod history;

@@ -28,6 +28,33 @@ pub(super) enum State {
 }
 
 impl Claim {
+    /// The lease, if the right to it is not over at `now`.
+    pub fn held(&self, now: Time) -> Option<&Lease> {
+        match &self.state {
+            State::Held(held) => (now < held.ends_at).then_some(&held.lease),
+            State::Ending { lease, ends_at } => (now < *ends_at).then_some(lease),
+            State::Idle | State::Seeking(_) | State::Releasing { .. } => None,
+        }
+    }
+
+    /// The lease, if work under it may begin at `now`: it is held and not ending.
+    pub fn may_begin(&self, now: Time) -> Option<&Lease> {
+        match &self.state {
+            State::Held(held) => (now < held.stop_at).then_some(&held.lease),
+            State::Idle | State::Seeking(_) | State::Ending { .. } | State::Releasing { .. } => None,
+        }
+    }
+
+    /// Whether it seeks, holds and returns nothing.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Whether it seeks, holds and returns nothing, and no call is under way that could still get it the lease. That is so within a call's deadline.
+    pub fn is_settled(&self) -> bool {
+        self.is_idle() && self.acquiring.is_empty()
+    }
+
     /// The lease as its holder leaves it behind if it dies now, whatever the clock says of the right: the store may still have it as the holder's.
     pub(crate) fn bequest(&self) -> Option<Bequest> {
         let (lease, successor) = match &self.state {

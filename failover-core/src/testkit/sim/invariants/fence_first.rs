@@ -1,29 +1,19 @@
 use std::collections::BTreeMap;
 
 use super::Invariant;
-use crate::ids::{LeaseName, Term};
+use crate::ids::{LeaseName, Member, Revision, Term};
 use crate::job::Assigned;
-use crate::machine::{Call, CallId, Effect, Input, Reply};
+use crate::machine::{Call, Effect, Input, Reply};
 use crate::testkit::sim::scene::{Fact, Scene};
-use crate::time::Time;
 
-/// A new active node first installs its fence, then reads the jobs, then decides (law 12): no move is sent before a read of
-/// the jobs has come back that was sent when the fence was in place.
-///
-/// A read that was sent at the very moment at which the fence became known counts, even if it was sent first: the store had
-/// installed the fence before that moment, and the read can only have reached it after.
+/// A new active node first installs its fence, then reads the jobs, then decides (law 12): no move is sent before the node has been told everything
+/// that the store had when the fence was put there. What it was told before counts, if nothing had come to it since.
 #[derive(Default)]
 pub(super) struct FenceFirst {
-    nodes: BTreeMap<usize, Progress>,
-}
-
-#[derive(Default)]
-struct Progress {
-    term: Term,
-    fencing: Option<CallId>,
-    fenced_at: Option<Time>,
-    reading: BTreeMap<CallId, Time>,
-    read: bool,
+    /// How much of the feed each process has read to the end.
+    read: BTreeMap<usize, Revision>,
+    /// How much there was when the store first took in the fence of this term of this member.
+    there: BTreeMap<(Member, Term), Revision>,
 }
 
 impl Invariant for FenceFirst {
@@ -33,45 +23,26 @@ impl Invariant for FenceFirst {
 
     fn observe(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Born { node } => {
-                self.nodes.insert(*node, Progress::default());
+            Fact::Born { node } => drop(self.read.remove(node)),
+            Fact::Applied {
+                by,
+                call: Call::Assign { fence, .. },
+                answer: Ok(Reply::Assigned(Assigned::Applied(_))),
+                ..
+            } if fence.name == LeaseName::active() => {
+                let head = scene.world.job_head();
+                self.there.entry(((*by).clone(), fence.term)).or_insert(head);
             }
-            Fact::Wants { node, effect } => {
-                let progress = self.nodes.entry(*node).or_default();
-                match effect {
-                    Effect::Hold { lease, .. } if lease.name == LeaseName::active() && lease.term != progress.term => {
-                        *progress = Progress { term: lease.term, ..Progress::default() };
-                    }
-                    Effect::Drop { name } if *name == LeaseName::active() => *progress = Progress::default(),
-                    Effect::Call { id, call: Call::Assign { fence, moves } } => {
-                        if moves.is_empty() {
-                            progress.fencing = Some(*id);
-                        } else if !progress.read || fence.term != progress.term {
-                            return Err(format!(
-                                "moves under active#{} before its fence and a read of the jobs",
-                                fence.term
-                            ));
-                        }
-                    }
-                    Effect::Call { id, call: Call::Changes { .. } } => {
-                        progress.reading.insert(*id, scene.now);
-                    }
-                    _ => {}
-                }
+            Fact::Told { node, input: Input::Outcome { outcome: Ok(Reply::Changes(changes)), .. } }
+                if !changes.more =>
+            {
+                self.read.insert(*node, changes.upto);
             }
-            Fact::Told { node, input: Input::Outcome { id, outcome } } => {
-                let progress = self.nodes.entry(*node).or_default();
-                match outcome {
-                    Ok(Reply::Assigned(Assigned::Applied(_))) if progress.fencing == Some(*id) => {
-                        progress.fenced_at.get_or_insert(scene.now);
-                    }
-                    Ok(Reply::Changes(changes)) if !changes.more => {
-                        let sent = progress.reading.remove(id);
-                        progress.read |= sent.zip(progress.fenced_at).is_some_and(|(sent, fenced)| sent >= fenced);
-                    }
-                    _ => {
-                        progress.reading.remove(id);
-                    }
+            Fact::Wants { node, effect: Effect::Call { call: Call::Assign { fence, moves }, .. } } => {
+                let Some(process) = scene.process(*node).filter(|_| !moves.is_empty()) else { return Ok(()) };
+                let there = self.there.get(&(process.member.clone(), fence.term));
+                if there.is_none_or(|there| self.read.get(node).is_none_or(|read| read < there)) {
+                    return Err(format!("moves under active#{} before its fence and a read of the jobs", fence.term));
                 }
             }
             _ => {}

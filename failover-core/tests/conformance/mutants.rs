@@ -378,6 +378,7 @@ caught! {
     a_store_that_resets_the_term_at_a_release: TermResetByRelease by lease::a_term_rises_with_every_grant;
     a_store_that_releases_whatever_is_held: ReleaseUnconditional
         by lease::a_replayed_release_after_a_new_grant_changes_nothing;
+    a_store_whose_renewals_undo_a_release: RenewRevivesLapsed by lease::a_release_beside_a_renewal_frees_the_lease;
     a_store_that_ignores_the_successor: SuccessorIgnored by lease::others_are_refused_while_it_is_reserved;
     a_store_that_ignores_incarnations: IncarnationIgnored by lease::another_incarnation_of_the_holders_node_is_refused;
     a_store_where_a_retry_spends_a_term: RetrySpendsTerm by lease::the_holder_acquiring_again_keeps_its_term;

@@ -178,3 +178,33 @@ async fn the_role_does_not_wait_for_the_word_that_the_host_has_stopped() {
         assert_ne!(event.event.kind, EventKind::SwitchoverReleased);
     }
 }
+
+/// It was proven dead, which cannot change, and it owns nothing: each new active node would ask for its lease, claim its loss in vain and look whose it is.
+#[tokio::test]
+async fn a_new_active_node_takes_nothing_from_one_whose_loss_is_on_record() {
+    let world = World::new();
+    let (leases, backend) = world.unruly();
+    let a = world.node("a").start().unwrap();
+    world.role(&a, Role::Active).await;
+    let b = world.node_on(backend, "b").start().unwrap();
+    world.role(&b, Role::Standby).await;
+    let c = world.node("c").start().unwrap();
+    pass(&world.clock, BEAT * 2).await;
+    let mut events = a.events();
+    drop(c);
+    world.event(&mut events, EventKind::NodeFenced).await;
+    pass(&world.clock, BEAT).await;
+
+    until(&world.clock, LONG, a.shutdown()).await;
+    world.role(&b, Role::Active).await;
+    pass(&world.clock, TTL).await;
+    assert_eq!(leases.calls_of("acquire", "node/c"), 0);
+    assert_eq!(world.admin.incidents().await.unwrap().len(), 1);
+    // One that is lost from now on is another matter.
+    let c = world.node("c").start().unwrap();
+    pass(&world.clock, BEAT * 2).await;
+    let mut events = b.events();
+    drop(c);
+    world.event(&mut events, EventKind::NodeFenced).await;
+    assert!(leases.calls_of("acquire", "node/c") > 0);
+}

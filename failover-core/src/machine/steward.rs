@@ -235,9 +235,7 @@ impl Steward {
         self.read_since = now;
         match outcome {
             Ok(Reply::Assigned(Assigned::Applied(head))) => {
-                if self.fence == Fence::Open
-                    && let Some(read) = mirror.whole_upto(*head)
-                {
+                if let Some(read) = mirror.whole_upto(*head).filter(|_| self.fence == Fence::Open) {
                     // The feed held nothing more when it took the fence in: to read it again would tell the same (law 12).
                     self.read_since = read;
                 }

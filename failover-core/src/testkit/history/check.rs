@@ -85,7 +85,16 @@ impl<'a> Search<'a> {
         let is_answered = |event: &&&Event| event.answer.is_some();
         let answered = (1 << events.iter().filter(is_answered).count()) - 1;
         let (order, best) = (Vec::new(), Vec::new());
-        Self { events, bounds, answered, tried: HashMap::new(), left: COMPARISONS, order, best, best_state: State::new() }
+        Self {
+            events,
+            bounds,
+            answered,
+            tried: HashMap::new(),
+            left: COMPARISONS,
+            order,
+            best,
+            best_state: State::new(),
+        }
     }
 
     fn run(mut self, name: &LeaseName) -> Result<Verdict, Violation> {

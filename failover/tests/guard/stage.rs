@@ -137,6 +137,16 @@ impl Host {
         }
     }
 
+    /// Waits until it has said something that begins with each of these, in whatever order.
+    pub(crate) fn hears_all<const N: usize>(&mut self, beginnings: [&str; N]) {
+        let from = self.heard.len();
+        for beginning in beginnings {
+            if !self.heard[from..].iter().any(|line| line.starts_with(beginning)) {
+                self.hears(beginning);
+            }
+        }
+    }
+
     /// Acquires a lease, and tells the guard of it.
     pub(crate) fn holds(&mut self, name: &str) {
         self.acquires(name);

@@ -13,7 +13,7 @@ use failover::{Backend, ClusterName, Node, NodeId, Right, Role, Timing};
 const LONG: Duration = Duration::from_mins(1);
 /// How often the host blocks its executor.
 const BLOCKS: u32 = 5;
-/// A machine on which a thread that sleeps for a millisecond stands still for so long does not show what a lease of half a second stands.
+/// A machine on which a thread that sleeps for a millisecond stands still for so long does not show what a lease stands.
 const STARVED: Duration = Duration::from_millis(50);
 /// How often it is tried on a machine that is too busy.
 const TRIES: u32 = 10;
@@ -138,7 +138,7 @@ fn try_to_keep(url: &str, way: Way, ttl: Duration, cluster: &str) -> Result<(), 
         let (first, carried, watch) = (right.as_ref().map(Right::token), home.carried(), Watch::over(&a, &b));
         let mut lost = None;
         for block in 1..=BLOCKS {
-            thread::sleep(Duration::from_secs(1).max(ttl * 2));
+            thread::sleep(ttl * 2);
             // At the first look, before anything of this host has run.
             if !right.as_ref().is_some_and(Right::is_valid) {
                 lost = Some(format!("its right had ended after {block} times"));

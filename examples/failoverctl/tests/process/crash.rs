@@ -59,9 +59,14 @@ fn nothing_is_given_back_while_anything_of_a_command_outlives_its_node() {
     assert!(!journal.runs_on("one", "b") && !journal.runs_on("stubborn", "b"));
     let held = place.status();
     assert_eq!(held["active"]["node"], "a", "{held}");
-    for left in place.strays_of("a") {
-        kill_process(left.pid, Signal::KILL).unwrap();
-    }
+    eventually("everything of the command has ended", || {
+        let left = place.strays_of("a");
+        for process in &left {
+            // What it waits for may end by itself.
+            let _gone = kill_process(process.pid, Signal::KILL);
+        }
+        left.is_empty().then_some(())
+    });
     b.role("active");
     let both = place.until_journal("both run on b", |j| j.runs_on("one", "b") && j.runs_on("stubborn", "b"));
     both.assert_never_two_owners();

@@ -45,10 +45,24 @@ pub(super) fn longest(first: char) -> String {
     std::iter::once(first).chain(rest).collect()
 }
 
+/// How often a call is made that a busy store turns away.
+const TURNS: u32 = 12;
+
 /// What a call gave that has to succeed.
 #[track_caller]
 pub(super) fn ok<T>(answer: Result<T>) -> T {
     answer.unwrap_or_else(|e| panic!("the call has to succeed: {e}"))
+}
+
+/// What a call gives that has to succeed in the end: beside many others it may be turned away, and then it was surely not applied.
+pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(mut call: impl FnMut() -> F) -> T {
+    for _ in 1..TURNS {
+        match call().await {
+            Err(e) if e.kind() == ErrorKind::Unavailable => {}
+            answer => return ok(answer),
+        }
+    }
+    ok(call().await)
 }
 
 /// Checks that a call failed in this way.

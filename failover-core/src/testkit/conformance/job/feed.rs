@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::Fixture;
-use super::super::kit::{WRITERS, fails, handles, member, ok, together};
+use super::super::kit::{WRITERS, fails, handles, member, ok, patiently, together};
 use super::kit::{accepted, applied, head, id, job, place, placed, report, spec, submit};
 use crate::Backend;
 use crate::error::ErrorKind;
@@ -214,7 +214,8 @@ pub async fn no_reader_skips_a_concurrent_submission(fixture: &dyn Fixture) {
     let handles = handles(fixture).await;
     readers_miss_nothing(fixture, &handles, |i, backend| async move {
         for k in 0..5 {
-            ok(backend.jobs.submit(&spec(&format!("job-{i}-{k}"))).await);
+            let spec = spec(&format!("job-{i}-{k}"));
+            patiently(|| backend.jobs.submit(&spec)).await;
         }
     })
     .await;
@@ -233,14 +234,17 @@ pub async fn no_reader_skips_a_concurrent_change(fixture: &dyn Fixture) {
             report(&backend, &name, &m, 1, JobStatus::Progress(progress.to_string())).await;
         }
         if i % 3 == 0 {
-            ok(backend.jobs.revise(&spec(&name).with_weight(2).unwrap_or_else(|e| panic!("{e}"))).await);
+            let heavier = spec(&name).with_weight(2).unwrap_or_else(|e| panic!("{e}"));
+            patiently(|| backend.jobs.revise(&heavier)).await;
         }
         if i % 2 == 0 {
             report(&backend, &name, &m, 1, JobStatus::Stopped).await;
-            ok(backend.jobs.remove(&id(&name)).await);
+            let name = id(&name);
+            patiently(|| backend.jobs.remove(&name)).await;
         }
         if i % 4 == 0 {
-            ok(backend.jobs.submit(&spec(&name)).await);
+            let again = spec(&name);
+            patiently(|| backend.jobs.submit(&again)).await;
         }
     })
     .await;

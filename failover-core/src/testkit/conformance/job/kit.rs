@@ -1,6 +1,6 @@
 //! Short ways to say what clauses about jobs say often.
 
-use super::super::kit::{fence, ok};
+use super::super::kit::{fence, ok, patiently};
 use crate::Backend;
 use crate::ids::{Epoch, JobId, Member, Revision};
 use crate::job::{
@@ -104,7 +104,8 @@ pub(super) fn said(job: &str, member: &Member, epoch: u64, status: JobStatus) ->
 
 /// Makes one report.
 pub(super) async fn report(backend: &Backend, job: &str, member: &Member, epoch: u64, status: JobStatus) -> Reported {
-    let answers = ok(backend.jobs.report(&[said(job, member, epoch, status)]).await);
+    let reports = [said(job, member, epoch, status)];
+    let answers = patiently(|| backend.jobs.report(&reports)).await;
     assert_eq!(answers.len(), 1, "one report, one answer");
     answers[0]
 }

@@ -40,7 +40,7 @@ impl Machine {
             self.standoff.until(),
             wishes,
             self.orders.deadline().filter(|_| self.stage == Stage::Active),
-            self.forget_at.filter(|_| self.stage == Stage::Leaving && self.may_forget()),
+            self.forget_deadline(),
         ];
         due.into_iter().flatten().min()
     }

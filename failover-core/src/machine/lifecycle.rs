@@ -130,11 +130,12 @@ impl Machine {
         self.active.claim.stop_seeking();
         self.active.cancel(reason, out);
         self.hooks.demote(out);
-        if planned {
+        if planned && !self.is_hung() {
             self.patience_until = Some(now + self.timing.ttl() * PATIENCE);
         } else {
+            // A hung host would keep the lease for as long as its work may take to stop, whatever else it is to step down for.
             self.active.claim.stop_renewing();
-            self.lose_lead(reason, out);
+            self.lose_lead(if planned { Reason::HostHung } else { reason }, out);
         }
     }
 
@@ -299,11 +300,12 @@ impl Machine {
 
     /// Leaves step by step: work stopped, everything reported, heartbeat removed, lease given back.
     fn leave(&mut self, now: Time, out: &mut Vec<Effect>) {
-        if !self.runner.is_idle() || !self.is_host_quiet() || !self.active.claim.is_settled() {
+        if !self.has_stopped() {
             return;
         }
         if self.node.claim.held(now).is_none() {
             // Its right is over, or it has just been given back.
+            self.forget_at = None;
             if self.node.claim.is_settled() {
                 self.fire(now, Trigger::Gone, out);
             }
@@ -322,8 +324,19 @@ impl Machine {
         }
     }
 
+    /// Whether nothing of its work is left, nor of the role.
+    fn has_stopped(&self) -> bool {
+        self.runner.is_idle() && self.is_host_quiet() && self.active.claim.is_settled()
+    }
+
+    /// When its heartbeat is to be removed, if that is the next thing to do.
+    pub(super) fn forget_deadline(&self) -> Option<Time> {
+        let is_next = self.stage == Stage::Leaving && self.has_stopped() && self.runner.is_reported();
+        self.forget_at.filter(|_| is_next && self.may_forget())
+    }
+
     /// Whether its heartbeat can be removed: a beat that is under way would bring it back.
-    pub(super) fn may_forget(&self) -> bool {
+    fn may_forget(&self) -> bool {
         !self.calls.is_open(|p| matches!(p, Purpose::Forget | Purpose::Beat))
     }
 

@@ -51,6 +51,8 @@ struct Order {
     leases: Vec<Lease>,
     /// When the last of them lapses by itself at the earliest: from then on there is nothing to break.
     until: Time,
+    /// How long what was read is fresh: a call's deadline from before the first look. An answer may wait for a process that stands still.
+    fresh_until: Time,
     progress: Progress,
 }
 
@@ -195,8 +197,8 @@ impl Machine {
             let own = LeaseName::node(&target.node);
             // Whoever had the role has jobs as well, perhaps.
             let names = if name == own { [own].into() } else { [name, own].into() };
-            let (leases, progress) = (Vec::new(), Progress::Looking);
-            self.stonith.order = Some(Order { number, target, names, leases, until: now, progress });
+            let (leases, progress, fresh_until) = (Vec::new(), Progress::Looking, now + self.timing.call());
+            self.stonith.order = Some(Order { number, target, names, leases, until: now, fresh_until, progress });
             return self.look_next(now, out);
         }
         self.stonith.again_at = again_at;
@@ -278,8 +280,8 @@ impl Machine {
         let Some(target) = self.stonith.order.as_ref().map(|order| order.target.clone()) else { return };
         let is_wanted = self.waited_for().iter().any(|(member, _)| *member == target);
         let sees_clearly = self.sees_clearly(now);
-        let Some(order) = self.stonith.order.as_mut().filter(|order| is_wanted && sees_clearly && now < order.until)
-        else {
+        let is_due = |order: &&mut Order| is_wanted && sees_clearly && now < order.until && now < order.fresh_until;
+        let Some(order) = self.stonith.order.as_mut().filter(is_due) else {
             return self.stonith.close(now + self.timing.beat() / 4);
         };
         order.progress = Progress::Asked;

@@ -50,7 +50,9 @@ impl Invariant for OneResponse {
                 }
             }
             Fact::Wants { node, effect: Effect::Call { call: Call::Release { lease, .. }, .. } } => {
+                // Its own: another's, whose machine is off, it gives back whenever it likes.
                 let process = scene.process(*node).filter(|process| process.active == lease.name);
+                let process = process.filter(|process| process.member == lease.holder);
                 match process.filter(|process| !process.responding.is_empty()) {
                     Some(process) => {
                         Err(format!("{} gives the lease back while it runs {:?}", process.member, process.responding))

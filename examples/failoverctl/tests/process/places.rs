@@ -62,6 +62,8 @@ fn pins_labels_and_groups_are_held_and_a_job_that_fits_nowhere_says_why_for_each
         start(&place, "b", &["--label", "zone=us", "--label", "disk=fast"]),
         start(&place, "c", &["--label", "zone=eu", "--label", "disk=fast"]),
     ];
+    // Nobody is pinned to a node that nobody has heard of.
+    place.until_status("all three are known", |s| s["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3));
     add(&place, "pinned", &["--pin", "c,b"]);
     add(&place, "us", &["--require", "zone=us"]);
     add(&place, "fast", &["--prefer", "disk=fast"]);

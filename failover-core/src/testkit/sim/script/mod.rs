@@ -27,7 +27,7 @@
 //! remove j1
 //! move j1 to b | failback a           an operator's order
 //! ack a | retry mail for a            about the latest incident of a
-//! roster b a | cordon a | uncordon a | failback automatic 5s
+//! roster b a | maintain a | cordon a | uncordon a | failback automatic 5s
 //! pace 300ms 1500ms | pace as-started    the beat and the ttl of the cluster's settings
 //! versions compatible 1.1.0 | versions any   how versions must match; without one, that of the active node
 //! upgrade a 1.1.0                     the process ends and starts again as that version

@@ -17,6 +17,8 @@ pub(super) fn act(engine: &Engine, words: &[&str]) -> Result<Option<Act>, String
         ["resume"] => settings.paused = None,
         ["topology", "ordered"] => settings.topology = control::Topology::Ordered,
         ["topology", "active-standby"] => settings.topology = control::Topology::ActiveStandby,
+        // By an operator, whereas `maintenance` is asked of the node itself.
+        ["maintain", node] => drop(settings.maintenance.insert(id(node)?)),
         ["cordon", node] => drop(settings.cordoned.insert(id(node)?)),
         ["uncordon", node] => {
             settings.cordoned.remove(&id(node)?);

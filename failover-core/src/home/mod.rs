@@ -25,8 +25,8 @@
 //! | heartbeats, renewals, takeovers, the giving back of leases | replicas, redirects, health endpoints, fencers, witnesses that are functions |
 //! | witnesses by TCP, HTTP and command, what the [heir](crate::heir) is told | the second look at the deadline of a right: see below |
 //!
-//! When that runtime is shut down, the node ends as if its handle had been dropped. A call that the host makes itself is carried over to the home and its answer back, for some microseconds
-//! more; it is cancel safe where the call is, and one whose backend panics, or whose home is gone, is an error of kind [`Unknown`](crate::ErrorKind::Unknown).
+//! When that runtime is shut down, the node ends as if its handle had been dropped. A call that the host makes itself is carried over to the home and its answer back, between
+//! threads (`failover/benches/home.rs` measures that); it is cancel safe where the call is, and one whose backend panics, or whose home is gone, is an error of kind [`Unknown`](crate::ErrorKind::Unknown).
 //!
 //! # A host that stands still
 //! **It keeps its lease, and nobody takes over.** That is the purpose, and a danger: a host that never comes back is active for ever. A node that is to lose its role then has a

@@ -36,14 +36,7 @@ impl LeaseManager for RedisStore {
 
     async fn renew(&self, lease: &Lease) -> Result<Renewed> {
         rules::check_ttl("renew", lease.ttl, LEAST_TTL)?;
-        let shared = &self.shared;
-        let args = args![lease.name, shared.seen().term(&lease.name), lease.holder, lease.term, micros(lease.ttl)];
-        let mut reply = shared.call("renew", &shared.scripts.renew, args, patience(lease.ttl)).await?;
-        match reply.text()?.as_str() {
-            "extended" => Ok(Renewed::Extended),
-            "lost" => Ok(Renewed::Lost),
-            _ => Err(reply.strange()),
-        }
+        self.shared.renew(lease).await
     }
 
     async fn release(&self, lease: &Lease, successor: Option<&NodeId>) -> Result<()> {
@@ -111,11 +104,11 @@ pub(crate) fn parse_member(text: &str) -> Option<Member> {
 }
 
 /// How long replicas may take to acknowledge: half of what a call has at most (law 9).
-fn patience(ttl: Duration) -> Duration {
+pub(crate) fn patience(ttl: Duration) -> Duration {
     ttl / 6
 }
 
 /// At most seventy years, so that no sum with a moment leaves the numbers that a script counts exactly.
-fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).min(1 << 51)
 }

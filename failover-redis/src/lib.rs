@@ -48,6 +48,7 @@ mod keys;
 mod lease;
 mod link;
 mod options;
+mod renewals;
 mod reply;
 mod router;
 mod scripts;

@@ -11,6 +11,7 @@ use crate::durability::declared;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::RedisOptions;
+use crate::renewals::Renewals;
 use crate::router::Router;
 use crate::scripts::{Lane, Scripts};
 use crate::watch::Watcher;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     /// The server's run that was taught the scripts last.
     taught: Mutex<String>,
     seen: Mutex<Seen>,
+    pub(crate) renewals: Renewals,
     watcher: Watcher,
 }
 
@@ -92,6 +94,7 @@ impl RedisStore {
             ended: OnceLock::new(),
             taught: Mutex::default(),
             seen: Mutex::default(),
+            renewals: Renewals::default(),
             watcher: Watcher::default(),
         };
         let within = options.timeout;

@@ -2,15 +2,12 @@
 -- A name is never deleted: its term must not begin again.
 local LEASES = KEYS[2]
 
--- ARGV[5] is its name, ARGV[6] the highest term of that name that the caller has seen.
-local function keep(term, state, who, lasts)
-  local record = { '1', term, state, who, text(now + lasts), text(lasts) }
-  redis.call('HSET', LEASES, ARGV[5], table.concat(record, ' '))
+local function record_of(term, state, who, lasts)
+  return table.concat({ '1', term, state, who, text(now + lasts), text(lasts) }, ' ')
 end
 
-local function lease_now()
-  local name, seen = ARGV[5], ARGV[6]
-  local record = redis.call('HGET', LEASES, name)
+-- What a record says of a lease by now, of which the caller has seen this term; and whether it has lapsed since that was written.
+local function read(name, seen, record)
   local lease = { term = '0', state = 'free', who = '-', ends = 0, lasts = 0 }
   if record then
     local fields = parse(record, '(%d+) (%l+) (%S+) (%d+) (%d+)', 'lease ' .. name)
@@ -19,10 +16,23 @@ local function lease_now()
   if less(lease.term, seen) then
     fail('back', 'the term of lease ' .. name, lease.term, seen)
   end
-  if lease.state ~= 'free' and lease.ends <= now then
+  local lapsed = lease.state ~= 'free' and lease.ends <= now
+  if lapsed then
+    lease.state = 'free'
+  end
+  return lease, lapsed
+end
+
+-- ARGV[5] is its name, ARGV[6] the highest term of that name that the caller has seen.
+local function keep(term, state, who, lasts)
+  redis.call('HSET', LEASES, ARGV[5], record_of(term, state, who, lasts))
+end
+
+local function lease_now()
+  local lease, lapsed = read(ARGV[5], ARGV[6], redis.call('HGET', LEASES, ARGV[5]))
+  if lapsed then
     -- Written down by who sees it first, so that it stays lapsed when another run of a server gives leases their time again.
     keep(lease.term, 'free', '-', 0)
-    lease.state = 'free'
   end
   return lease
 end

@@ -4,6 +4,7 @@
 mod common;
 mod connections;
 mod data;
+mod renewals;
 
 use std::net::SocketAddr;
 use std::time::Duration;

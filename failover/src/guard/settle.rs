@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::time::{Clock as _, SystemClock, Time};
-use crate::{Backend, ClusterName, Estate, LeaseName, Result};
+use crate::{Backend, ClusterName, Estate, Incarnation, Lease, LeaseName, Member, NodeId, Result, Term};
 
 /// How often the connection is used while nothing happens, so that neither end of it nor anything between them lets it go.
 const KEEP_WARM: Duration = Duration::from_mins(1);
@@ -46,11 +46,7 @@ impl Store {
                 }
             };
             tell.send_replace(Some(backend.clone()));
-            loop {
-                // Whether it is answered does not matter here: after an error, the call after it connects anew.
-                let _unanswered = timeout(CALL, backend.leases.current(&LeaseName::active())).await;
-                tokio::time::sleep(KEEP_WARM).await;
-            }
+            keep_warm(&backend).await;
         });
         Self { opened, hurry }
     }
@@ -76,6 +72,21 @@ impl Store {
                 () = clock.sleep_until(until) => {}
             }
         }
+    }
+}
+
+/// Makes now and then the calls that a death takes, for a lease that nobody has: a store may have a connection, and prepared statements, for each
+/// kind of them.
+async fn keep_warm(backend: &Backend) {
+    let (Ok(nobody), Ok(name)) = (NodeId::new("nobody"), LeaseName::new("nobody")) else { return };
+    // No term is zero, so nothing is ever held by this.
+    let holder = Member::new(nobody, Incarnation::fresh());
+    let lease = Lease { name, holder, term: Term(0), ttl: CALL };
+    loop {
+        // Whether they are answered does not matter here: after an error, the call after it connects anew.
+        let _unanswered = timeout(CALL, backend.leases.release(&lease, None)).await;
+        let _unanswered = timeout(CALL, backend.leases.current(&lease.name)).await;
+        tokio::time::sleep(KEEP_WARM).await;
     }
 }
 

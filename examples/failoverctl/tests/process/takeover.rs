@@ -31,7 +31,7 @@ fn kill_9_of_a_standby_leaves_the_active_and_its_jobs_alone() {
     let place = Place::new();
     let [mut a, mut b, _c] = place.nodes(["a", "b", "c"]);
     place.add_journal_job("one");
-    a.job("job_started", "one");
+    place.until_journal("it runs on a", |j| j.runs_on("one", "a"));
 
     b.kill();
     a.wait("c standby", |e| e["event"] == "standby_appointed" && e["node"] == "c");
@@ -53,7 +53,7 @@ fn kill_9_of_a_node_with_jobs_moves_them_and_no_others() {
     let mut b = place.node("b");
     b.event("node_joined");
     place.add_journal_job("two");
-    b.job("job_started", "two");
+    place.until_journal("it runs on b", |j| j.runs_on("two", "b"));
     let mut c = place.node("c");
     c.event("node_joined");
 
@@ -63,7 +63,9 @@ fn kill_9_of_a_node_with_jobs_moves_them_and_no_others() {
     c.job("job_started", "two");
     let journal = place.until_journal("it runs on c", |j| j.runs_on("two", "c"));
     journal.assert_never_two_owners();
-    assert_eq!((journal.tokens("one"), journal.tokens("two")), (vec![1], vec![1, 2]));
+    assert_eq!(journal.tokens("one"), [1]);
+    // It is queued in between where the active node has not heard of c yet when b is gone.
+    assert!(matches!(journal.tokens("two")[..], [1, 2 | 3]), "{:?}", journal.tokens("two"));
 }
 
 #[test]

@@ -2,30 +2,37 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use failover_core::lease::Renewed;
 use failover_core::{Error, ErrorKind, Lease, Result};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::call::args;
 use crate::lease::{micros, patience};
 use crate::store::Shared;
 
 const OPERATION: &str = "renew";
-/// So many calls are made at once, for one lease each; whoever comes then waits for the next, which takes all who wait.
+/// So many calls are made at once, for one lease each; whoever comes then waits, and shares the next call with all who wait.
 const MOST_CALLS: usize = 4;
+/// So many calls are shared at once: one is at the server while the other is at its clients. More would only divide those who wait.
+const MOST_SHARED: usize = 2;
 /// For how many leases one call is made: few enough for a server that does nothing else meanwhile.
 const MOST_LEASES: usize = 64;
 
 /// The renewals of one handle that are under way, and those that wait.
 #[derive(Default)]
-pub(crate) struct Renewals(Mutex<Queue>);
+pub(crate) struct Renewals {
+    queue: Mutex<Queue>,
+    /// Stirred when somebody who waits, or shares a call, gives up.
+    given_up: Notify,
+}
 
 #[derive(Default)]
 struct Queue {
     calls: usize,
+    /// How many of the calls are shared. As long as any is, all who come wait for the next.
+    shared: usize,
     waiting: VecDeque<(Lease, Tell)>,
 }
 
@@ -33,7 +40,7 @@ type Tell = oneshot::Sender<Result<Renewed>>;
 
 impl Renewals {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,7 +49,7 @@ impl Shared {
     pub(crate) async fn renew(self: &Arc<Self>, lease: &Lease) -> Result<Renewed> {
         let told = {
             let mut queue = self.renewals.queue();
-            if queue.calls < MOST_CALLS {
+            if queue.calls < MOST_CALLS && queue.shared == 0 {
                 queue.calls += 1;
                 None
             } else {
@@ -55,8 +62,11 @@ impl Shared {
             let _place = Place(self);
             return one(self.renew_all(std::slice::from_ref(lease)).await);
         };
+        let mut patience = Patience { renewals: &self.renewals, ended: false };
         let within = self.options.timeout;
-        match tokio::time::timeout(within, told).await {
+        let told = tokio::time::timeout(within, told).await;
+        patience.ended = told.is_ok();
+        match told {
             Ok(Ok(renewed)) => renewed,
             Ok(Err(_)) => Err(unknown("the runtime on which it was made has ended".into())),
             Err(_) => Err(unknown(format!("no answer within {within:?} (`timeout` sets it)"))),
@@ -74,12 +84,30 @@ impl Shared {
         let mut reply = self.call(OPERATION, &self.scripts.renew, all, waits).await?;
         // Of all together.
         reply.text()?;
-        let each = leases.iter().map(|_| match reply.text()?.as_str() {
-            "extended" => Ok(Renewed::Extended),
-            "lost" => Ok(Renewed::Lost),
+        let each = reply.bytes()?;
+        if each.len() != leases.len() {
+            return Err(reply.strange());
+        }
+        let renewed = |letter: u8| match letter {
+            b'e' => Ok(Renewed::Extended),
+            b'l' => Ok(Renewed::Lost),
             _ => Err(reply.strange()),
-        });
-        each.collect()
+        };
+        each.into_iter().map(renewed).collect()
+    }
+}
+
+/// Of one who waits, or shares a call. Dropped before it has ended, it gives up.
+struct Patience<'s> {
+    renewals: &'s Renewals,
+    ended: bool,
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.renewals.given_up.notify_waiters();
+        }
     }
 }
 
@@ -90,10 +118,11 @@ impl Drop for Place<'_> {
     /// It is left to those who wait.
     fn drop(&mut self) {
         let mut queue = self.0.renewals.queue();
-        if queue.waiting.is_empty() {
+        if queue.waiting.is_empty() || queue.shared == MOST_SHARED {
             queue.calls -= 1;
             return;
         }
+        queue.shared += 1;
         drop(queue);
         let carrier = Carrier { shared: Arc::clone(self.0), over: false };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -114,6 +143,7 @@ impl Drop for Carrier {
         if !self.over {
             let mut queue = self.shared.renewals.queue();
             queue.calls -= 1;
+            queue.shared -= 1;
             if queue.calls == 0 {
                 // Nobody would come for them: they learn of it.
                 queue.waiting.clear();
@@ -124,20 +154,17 @@ impl Drop for Carrier {
 
 impl Carrier {
     async fn carry(mut self) {
-        while let Some((mut leases, mut tells)) = self.next() {
-            while !leases.is_empty() {
-                tokio::select! {
-                    done = self.shared.renew_all(&leases) => {
-                        answer(&self.shared, &leases, tells, done).await;
-                        break;
-                    }
-                    // As if all had: the connection is suspect, and the others are asked for again.
-                    () = somebody_gives_up(&mut tells) => {
-                        let still = leases.into_iter().zip(tells).filter(|(_, tell)| !tell.is_closed());
-                        (leases, tells) = still.unzip();
-                    }
+        while let Some((leases, tells)) = self.next() {
+            tokio::select! {
+                done = self.shared.renew_all(&leases) => answer(&self.shared, &leases, tells, done).await,
+                // As if all had: the connection is suspect, and the others are asked for again.
+                () = self.shared.renewals.given_up.notified() => {
+                    let mut queue = self.shared.renewals.queue();
+                    leases.into_iter().zip(tells).rev().for_each(|again| queue.waiting.push_front(again));
                 }
             }
+            // Those who were told now may be about to ask for the next.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -148,20 +175,12 @@ impl Carrier {
         self.over = queue.waiting.is_empty();
         if self.over {
             queue.calls -= 1;
+            queue.shared -= 1;
             return None;
         }
         let most = queue.waiting.len().min(MOST_LEASES);
         Some(queue.waiting.drain(..most).unzip())
     }
-}
-
-async fn somebody_gives_up(tells: &mut [Tell]) {
-    std::future::poll_fn(|context| {
-        // Each of them, or not all would wake this.
-        let closed = tells.iter_mut().filter_map(|tell| tell.poll_closed(context).is_ready().then_some(())).count();
-        if closed > 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 async fn answer(shared: &Shared, leases: &[Lease], tells: Vec<Tell>, done: Result<Vec<Renewed>>) {

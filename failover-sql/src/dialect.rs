@@ -282,6 +282,8 @@ pub(crate) enum Hot<'a> {
     /// Only asked of a database with [`Words::save_jobs_and_revision`], and, unlike the others, never to be sent twice: what the
     /// first has applied, the second finds changed.
     Assign { fence: &'a Lease, rows: &'a str, before: u64, after: u64 },
+    /// `assign` of nothing, if a fence is there: installs a higher term. The number is the cluster's revision.
+    Install { fence: &'a Lease, seen: Seen },
 }
 
 /// The highest counters a handle has seen: a store that shows lower ones is not what it was.

@@ -15,7 +15,10 @@ impl SqlStore {
     /// The revision up to which the feed has all moves. `None` if nothing was touched: what is stale, fenced, gone by it or installs a
     /// fence is for the long way, and so is whatever somebody else was quicker with.
     pub(super) async fn assign_at_once(&self, fence: &Lease, moves: &[Move], at: Stamp) -> Result<Option<Revision>> {
-        if moves.is_empty() || self.shared.words().save_jobs_and_revision.is_none() {
+        if moves.is_empty() {
+            return self.install_at_once(fence).await;
+        }
+        if self.shared.words().save_jobs_and_revision.is_none() {
             return Ok(None);
         }
         let args = row::fence_and_jobs(self.cluster().as_str(), fence, moves.iter().map(|wanted| &wanted.job));
@@ -45,5 +48,14 @@ impl SqlStore {
         }
         self.shown(REVISION.to_owned(), after);
         Ok(Some(Revision(after)))
+    }
+
+    /// The same of a fence alone, as whoever has just become active installs it.
+    async fn install_at_once(&self, fence: &Lease) -> Result<Option<Revision>> {
+        let installed = self.shortcut("assign", Hot::Install { fence, seen: self.seen("") }).await?;
+        Ok(installed.map(|revision| {
+            self.shown(REVISION.to_owned(), revision);
+            Revision(revision)
+        }))
     }
 }

@@ -144,7 +144,7 @@ impl Database {
                 }
             }
             // No one statement writes two tables.
-            Hot::Assign { .. } => Ok(None),
+            Hot::Assign { .. } | Hot::Install { .. } => Ok(None),
         }
     }
 

@@ -311,7 +311,7 @@ impl Dialect for Postgres {
         let database = &self.database;
         let lane = match of {
             Hot::Beat { .. } | Hot::Renew { .. } => Lane::Pulse,
-            Hot::Acquire { .. } | Hot::Release { .. } | Hot::Assign { .. } => Lane::Durable,
+            Hot::Acquire { .. } | Hot::Release { .. } | Hot::Assign { .. } | Hot::Install { .. } => Lane::Durable,
         };
         let (template, args) = statement(of, self.cluster.as_str(), &database.identity, &database.channel);
         if database.server.is_pooled() {

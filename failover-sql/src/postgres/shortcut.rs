@@ -73,6 +73,14 @@ const ASSIGN: &str = concat!(
     ") SELECT done, pg_notify($11, $12)::text FROM new"
 );
 
+/// Nothing is assigned: what counts is that nobody with a lower term can from now on. Locks are taken as above.
+const INSTALL: &str = "\
+    WITH locked AS MATERIALIZED (SELECT revision, state_version FROM {clusters} WHERE cluster = $1 FOR UPDATE), \
+    fence AS MATERIALIZED (SELECT f.term, locked.revision FROM locked, {fences} AS f \
+        WHERE f.cluster = $1 AND f.area = $5 AND f.lease = $6 AND locked.revision >= $8 AND locked.state_version >= $9 FOR UPDATE OF f) \
+    UPDATE {fences} AS f SET term = $7 FROM fence, {meta} AS m \
+    WHERE f.cluster = $1 AND f.area = $5 AND f.lease = $6 AND {known} AND fence.term <= $7 RETURNING fence.revision";
+
 /// The statement's template and its values.
 pub(super) fn statement(
     of: &Hot<'_>,
@@ -116,6 +124,11 @@ pub(super) fn statement(
             args.extend(args![JOBS, &fence.name, fence.term.0, *before, *after, *rows]);
             args.extend(hint(JOBS));
             ASSIGN
+        }
+        Hot::Install { fence, seen } => {
+            args.pop();
+            args.extend(args![JOBS, &fence.name, fence.term.0, seen.revision, seen.state_version]);
+            INSTALL
         }
     };
     (template, args)

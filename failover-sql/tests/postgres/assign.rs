@@ -49,6 +49,11 @@ async fn until_waiting(database: &Database<'_>) {
 
 /// What `assign` of a placement of `x` gives, when this is committed between its look and its write.
 async fn overtaken_by(change: &str) -> (Assigned, JobRecord) {
+    assigned_under(change, vec![place("x", 0)]).await
+}
+
+/// The same of any moves: this is committed while the call waits for the cluster's row.
+async fn assigned_under(change: &str, moves: Vec<Move>) -> (Assigned, JobRecord) {
     let database = SERVER.database();
     let store = open(&database.url()).await;
     let lease = settled(&store).await;
@@ -57,7 +62,7 @@ async fn overtaken_by(change: &str) -> (Assigned, JobRecord) {
     other.execute("SELECT * FROM failover_clusters FOR UPDATE").await.unwrap();
     let assigning = {
         let store = store.clone();
-        tokio::spawn(async move { store.assign(&lease, &[place("x", 0)]).await })
+        tokio::spawn(async move { store.assign(&lease, &moves).await })
     };
     until_waiting(&database).await;
     other.execute(sqlx::AssertSqlSafe(change.to_owned())).await.unwrap();
@@ -72,6 +77,15 @@ async fn a_fence_that_is_installed_in_between_is_respected() {
     let (answer, left) = overtaken_by("UPDATE failover_fences SET term = 9").await;
     assert_eq!(answer, Assigned::Fenced { current: Term(9) });
     assert_eq!((left.phase, left.owner), (Phase::Queued, None), "nothing of it was applied");
+}
+
+/// Where there is nothing to move as well, which is one statement: it judges what it finds once it has waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_is_installed_before_another_is_respected_and_what_else_has_changed_is_told() {
+    let (answer, _) = assigned_under("UPDATE failover_fences SET term = 9", Vec::new()).await;
+    assert_eq!(answer, Assigned::Fenced { current: Term(9) });
+    let (answer, _) = assigned_under("UPDATE failover_clusters SET revision = 40", Vec::new()).await;
+    assert_eq!(answer, Assigned::Applied(Revision(40)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use failover_core::heartbeat::News;
-use failover_core::job::{JobReport, JobStatus, Move, Step};
+use failover_core::job::{Assigned, JobReport, JobStatus, Move, Step};
 use failover_core::{
-    Capacity, Epoch, Heartbeat, HeartbeatStore, JobAssigner, LeaseManager, Role, StateKey, StateStore, Term,
+    Capacity, Epoch, Heartbeat, HeartbeatStore, JobAssigner, LeaseManager, Revision, Role, StateKey, StateStore, Term,
 };
 
 use super::{LONG, SERVER, granted, job, member, open};
@@ -101,6 +101,36 @@ async fn a_hot_operation_is_one_round_trip() {
     assert_eq!(trips, 1, "a release to a successor");
     assert_eq!(counter.of(granted(&store, "l", &b, LONG)).await.0, 1, "a grant of what is reserved");
     assert_eq!(store.sightings().await.unwrap()[0].heartbeat, beat(4, 7));
+}
+
+#[tokio::test]
+async fn a_fence_is_installed_in_one_round_trip_and_lasts() {
+    let database = SERVER.database();
+    let counter = Counter::before(SERVER.port());
+    let store = open(&database.url_at(counter.port)).await;
+    let (a, b) = (member("a", 1), member("b", 2));
+    let mut leases = Vec::new();
+    for n in 0..4 {
+        let member = if n % 2 == 0 { &a } else { &b };
+        let lease = granted(&store, "active", member, LONG).await;
+        store.release(&lease, None).await.unwrap();
+        leases.push(lease);
+    }
+    store.submit(&job("j")).await.unwrap();
+    let applied = |assigned: Assigned| assigned == Assigned::Applied(Revision(1));
+    // The first makes the row, the second has the statement prepared.
+    assert!(applied(store.assign(&leases[0], &[]).await.unwrap()));
+    assert!(applied(store.assign(&leases[1], &[]).await.unwrap()));
+    for _ in 0..2 {
+        let (trips, assigned) = counter.of(store.assign(&leases[3], &[])).await;
+        assert!(trips == 1 && applied(assigned.unwrap()), "{trips} round trips");
+    }
+    for late in &leases[..3] {
+        let current = leases[3].term;
+        assert_eq!(store.assign(late, &[]).await.unwrap(), Assigned::Fenced { current });
+        let place = Move::new(job("j").id().clone(), Epoch(0), Step::Place { to: a.clone() });
+        assert_eq!(store.assign(late, &[place]).await.unwrap(), Assigned::Fenced { current });
+    }
 }
 
 #[tokio::test]

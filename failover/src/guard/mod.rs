@@ -45,7 +45,7 @@
 //! **What is left is what was on its way when the host died**: a request that has left the host reaches the resource after another has the role. Nobody can call it
 //! back; that is what the [token](crate::fencing) is for, here as after a pause.
 //!
-//! While the host lives the guard costs one process that sleeps, one connection of its own to the store, and one cheap call a minute to keep it warm.
+//! While the host lives the guard costs one process that sleeps, connections of its own to the store, and two cheap calls a minute, which are of the kinds that a death takes and keep them warm.
 //!
 //! **A guard that is gone is not started again.** Whatever the host had started before holds the end of the first guard's pipe, which went with it: a second guard could not see that such a child goes
 //! on, and would give the leases back too early. Without one, leases lapse by time; a host that wants its guard back is started anew, at a moment of its own choosing.

@@ -68,8 +68,8 @@ impl Shared {
         patience.ended = told.is_ok();
         match told {
             Ok(Ok(renewed)) => renewed,
-            Ok(Err(_)) => Err(unknown("the runtime on which it was made has ended".into())),
-            Err(_) => Err(unknown(format!("no answer within {within:?} (`timeout` sets it)"))),
+            Ok(Err(_)) => Err(unknown("the runtime on which it was made has ended")),
+            Err(_) => Err(unknown(&format!("no answer within {within:?} (`timeout` sets it)"))),
         }
     }
 
@@ -201,6 +201,6 @@ fn one(renewed: Result<Vec<Renewed>>) -> Result<Renewed> {
     renewed.map(|renewed| renewed.first().copied().unwrap_or(Renewed::Lost))
 }
 
-fn unknown(why: String) -> Error {
+fn unknown(why: &str) -> Error {
     Error::new(ErrorKind::Unknown, OPERATION, format!("{why}: it may have been applied, and may be repeated"))
 }

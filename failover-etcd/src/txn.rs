@@ -81,8 +81,8 @@ pub(crate) enum Plan<T> {
 
 /// What became of a write.
 pub(crate) enum Commit {
-    /// It was applied at this revision, and the servers' election was at least this one by then.
-    Applied { revision: i64, election: u64 },
+    /// It was applied at this revision, and the servers' election was at least this one by then. What was to be read with it is here.
+    Applied { revision: i64, election: u64, read: Vec<Option<Entry>> },
     /// Nothing was: the keys are like this by now.
     Moved(View),
 }
@@ -130,8 +130,20 @@ impl Shared {
         call: &Call,
         lane: &Lane,
         keys: &[String],
-        mut decide: impl FnMut(&View) -> Result<Plan<T>>,
+        decide: impl FnMut(&View) -> Result<Plan<T>>,
     ) -> Result<(T, i64)> {
+        self.transact_and_read(call, lane, keys, &[], decide).await.map(|(answer, revision, _)| (answer, revision))
+    }
+
+    /// The same, and reads other keys with the write, if there is one.
+    pub(crate) async fn transact_and_read<T>(
+        &self,
+        call: &Call,
+        lane: &Lane,
+        keys: &[String],
+        others: &[String],
+        mut decide: impl FnMut(&View) -> Result<Plan<T>>,
+    ) -> Result<(T, i64, Option<Vec<Option<Entry>>>)> {
         let mut view = match self.guess(keys) {
             Some(view) => view,
             None => self.fetch(call, lane, keys).await?,
@@ -140,15 +152,16 @@ impl Shared {
         loop {
             let (ops, answer) = match decide(&view) {
                 Ok(Plan::Write(ops, answer)) => (ops, answer),
-                Ok(Plan::Answer(answer)) if view.fresh => return Ok((answer, view.revision)),
+                Ok(Plan::Answer(answer)) if view.fresh => return Ok((answer, view.revision, None)),
                 Err(error) if view.fresh => return Err(error),
                 Ok(Plan::Answer(_)) | Err(_) => {
                     view = self.fetch(call, lane, keys).await?;
                     continue;
                 }
             };
-            match self.commit(call, lane, &view, ops).await.map_err(|fault| call.error(fault))?? {
-                Commit::Applied { revision, .. } => return Ok((answer, revision)),
+            let done = self.commit_and_read(call, lane, &view, ops, others).await;
+            match done.map_err(|fault| call.error(fault))?? {
+                Commit::Applied { revision, read, .. } => return Ok((answer, revision, Some(read))),
                 Commit::Moved(fresh) => view = fresh,
             }
             attempt += 1;
@@ -197,13 +210,26 @@ impl Shared {
         view: &View,
         ops: Vec<Op>,
     ) -> Result<Result<Commit>, Fault> {
+        self.commit_and_read(call, lane, view, ops, &[]).await
+    }
+
+    /// The same, and reads other keys with it, so that this handle has seen them.
+    pub(crate) async fn commit_and_read(
+        &self,
+        call: &Call,
+        lane: &Lane,
+        view: &View,
+        ops: Vec<Op>,
+        others: &[String],
+    ) -> Result<Result<Commit>, Fault> {
         let unchanged = view.entries.iter().map(|(key, entry)| {
             Compare::mod_revision(key.as_str(), CompareOp::Equal, entry.as_ref().map_or(0, |entry| entry.modified))
         });
         let compares: Vec<Compare> = self.same_store().into_iter().chain(unchanged).collect();
         let gets = view.entries.iter().map(|(key, _)| TxnOp::get(key.as_str(), None));
         let gets: Vec<TxnOp> = [self.get_meta()].into_iter().chain(gets).collect();
-        let writes: Vec<TxnOp> = ops.iter().map(Op::request).collect();
+        let also = others.iter().map(|key| TxnOp::get(key.as_str(), None));
+        let writes: Vec<TxnOp> = ops.iter().map(Op::request).chain(also).collect();
         let txn = Txn::new().when(compares).and_then(writes).or_else(gets);
         let before = self.revision();
         let response = send(call, lane, Access::Write, &txn).await?;
@@ -213,6 +239,8 @@ impl Shared {
         };
         if response.succeeded() {
             call.was_applied();
+            let answers = response.op_responses();
+            let read = self.view(others, answers.get(ops.len()..).unwrap_or_default(), revision, raft_term);
             for op in ops {
                 match op {
                     Op::Put { key, value, lease } => {
@@ -222,7 +250,8 @@ impl Shared {
                     Op::Delete { key } => self.cache.keep(&key, None, revision),
                 }
             }
-            return Ok(Ok(Commit::Applied { revision, election: raft_term }));
+            let read = read.entries.into_iter().map(|(_, entry)| entry).collect();
+            return Ok(Ok(Commit::Applied { revision, election: raft_term, read }));
         }
         let mut answers = response.op_responses();
         let rest = answers.split_off(answers.len().min(1));

@@ -6,7 +6,7 @@ use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, SortOrder, SortTarge
 use failover_core::job::{Changes, JobChange};
 use failover_core::{Error, ErrorKind, JobId, JobSpec, Result, Revision};
 
-use super::record::{Job, Kept, Stored, end_of, etcd_revision, parse_spec, start_of};
+use super::record::{Job, Kept, Stored, end_of, etcd_revision, head, parse_spec, start_of};
 use crate::connection::{Access, Call};
 use crate::keys::{self, JOBS};
 use crate::store::Shared;
@@ -73,7 +73,7 @@ impl Shared {
     /// The position of the last change of any job.
     pub(super) async fn feed_head(&self, call: &Call) -> Result<Revision> {
         let view = self.fetch(call, &self.durable, &[self.keys.hint(JOBS)]).await?;
-        Ok(view.at(0).map_or(Revision::ZERO, |entry| end_of(Revision(u64::try_from(entry.modified).unwrap_or(0)))))
+        Ok(head(view.at(0)))
     }
 
     /// Reads at least `limit` changes after a position, if there are as many, and all of each revision it reads of.
@@ -106,9 +106,7 @@ impl Shared {
             }
             answers.remove(0);
         }
-        let head = kvs(answers.first())
-            .first()
-            .map_or(Revision::ZERO, |kv| end_of(Revision(u64::try_from(kv.mod_revision()).unwrap_or(0))));
+        let head = kvs(answers.first()).first().map_or(Revision::ZERO, |kv| end_of(kv.mod_revision()));
         let floor = kvs(answers.get(1)).first().map_or(Ok(Revision::ZERO), |kv| floor(call, kv.value()))?;
         let rows = kvs(answers.get(2));
         let found = rows.iter().map(|kv| self.stored(call, kv)).collect::<Result<Vec<_>>>()?;

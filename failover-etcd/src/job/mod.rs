@@ -92,7 +92,7 @@ impl JobAssigner for EtcdStore {
         rules::check_moves("assign", moves)?;
         let (call, at) = (Call::new("assign"), Stamp::now());
         let jobs: Vec<&JobId> = moves.iter().map(|wanted| &wanted.job).collect();
-        let (answer, revision) = self
+        let (answer, head) = self
             .change(&call, &jobs, Some(fence), |records, writes| {
                 if let Some(current) = writes.fenced {
                     return Ok(Assigned::Fenced { current });
@@ -114,9 +114,9 @@ impl JobAssigner for EtcdStore {
                 Ok(Assigned::Applied(Revision::ZERO))
             })
             .await?;
-        match (answer, revision) {
-            (Assigned::Applied(_), Some(revision)) => Ok(Assigned::Applied(record::end_of(revision))),
-            // Nothing to write, or only the fence: the feed has not grown by it.
+        match (answer, head) {
+            (Assigned::Applied(_), Some(head)) => Ok(Assigned::Applied(head)),
+            // Nothing was written.
             (Assigned::Applied(_), None) => {
                 let head = self.shared.within(&call, self.shared.feed_head(&call)).await?;
                 Ok(Assigned::Applied(head))
@@ -192,7 +192,7 @@ struct Found {
 }
 
 impl EtcdStore {
-    /// Changes some jobs, under a fence if one is given. Returns the answer, and the revision if jobs were written.
+    /// Changes some jobs, under a fence if one is given. Returns the answer, and where the feed ends if anything was written.
     async fn change<T>(
         &self,
         call: &Call,
@@ -229,13 +229,21 @@ impl EtcdStore {
                 Ok(Plan::Write(ops, (answer, grown, buried)))
             }
         };
-        let done = shared.within(call, shared.transact(call, &shared.durable, &named, plan)).await?;
-        let ((answer, grown, buried), revision) = done;
+        // Where only the fence is written, the feed has not grown by it.
+        let marker = [shared.keys.hint(JOBS)];
+        let others = if jobs.is_empty() { &marker[..] } else { &[] };
+        let done = shared.transact_and_read(call, &shared.durable, &named, others, plan);
+        let ((answer, grown, buried), revision, read) = shared.within(call, done).await?;
         if (0..buried).any(|n| RandomState::new().hash_one(n).is_multiple_of(LOOK)) {
             // Not the caller's to wait for. Whoever removes enough comes here often enough.
             tokio::spawn(purge::purge(Arc::clone(shared)));
         }
-        Ok((answer, grown.then(|| Revision(u64::try_from(revision).unwrap_or(0)))))
+        let head = if grown {
+            Some(record::end_of(revision))
+        } else {
+            read.as_deref().and_then(<[_]>::first).map(|marker| record::head(marker.as_ref()))
+        };
+        Ok((answer, head))
     }
 }
 

@@ -67,7 +67,7 @@ impl Shared {
         }
         let epoch = gone.iter().copied().filter(behind).filter_map(|found| found.gone).max().unwrap_or(0);
         self.raise(call, 0, epoch).await?;
-        let upto = end_of(Revision(u64::try_from(last).unwrap_or(0)));
+        let upto = end_of(last);
         let key = [self.keys.feed()];
         let decide = |view: &View| {
             let there = view.at(0).map_or(Ok(Revision::ZERO), |entry| floor(call, &entry.value))?;

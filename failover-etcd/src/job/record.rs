@@ -24,8 +24,13 @@ pub(super) fn start_of(revision: i64) -> Revision {
 }
 
 /// The last position of an etcd revision.
-pub(super) fn end_of(Revision(revision): Revision) -> Revision {
-    Revision(revision * PLACES + (PLACES - 1))
+pub(super) fn end_of(revision: i64) -> Revision {
+    Revision(u64::try_from(revision).unwrap_or(0) * PLACES + (PLACES - 1))
+}
+
+/// The position of the last change of any job, by the key that is written with each.
+pub(super) fn head(marker: Option<&Entry>) -> Revision {
+    marker.map_or(Revision::ZERO, |entry| end_of(entry.modified))
 }
 
 /// The etcd revision of a position.

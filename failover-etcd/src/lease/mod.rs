@@ -146,6 +146,8 @@ impl Shared {
         for left in left.into_iter().filter(|left| standing.etcd_lease() != Some(*left)) {
             self.let_go(left);
         }
+        // Whoever is granted it may install a fence next, and then need not ask how that is. The leases of nodes have none.
+        let fence = (!name.as_str().starts_with("node/")).then(|| self.keys.job_fence(name));
         let mut hook: Option<Hook<'_>> = None;
         loop {
             let term = match &standing.tenant {
@@ -178,7 +180,7 @@ impl Shared {
             if matches!(standing.tenant, Claim::Reserved { .. }) {
                 ops.push(Op::Delete { key: self.keys.reserve(name) });
             }
-            let commit = self.commit(call, &self.durable, &view, ops);
+            let commit = self.commit_and_read(call, &self.durable, &view, ops, fence.as_slice());
             let done = if on.whole == Whole::Unknown {
                 // A call of its own: it must not say that nothing is on its way.
                 let aside = Call::new(call.operation);

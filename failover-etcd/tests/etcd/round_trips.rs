@@ -10,7 +10,7 @@ use std::time::Duration;
 use failover_core::job::{Assigned, JobReport, JobStatus, MAX_BATCH, Move, Reported, Revised, Step};
 use failover_core::lease::{Acquired, Renewed};
 use failover_core::state::Expect;
-use failover_core::{Epoch, HeartbeatStore, JobAssigner, JobSpec, LeaseManager, Revision, StateStore};
+use failover_core::{Epoch, HeartbeatStore, JobAssigner, JobSpec, Lease, LeaseManager, Revision, StateStore};
 use failover_etcd::EtcdStore;
 
 use crate::common::{LONG, ONE, beat, granted, job_id, key, lease_name, member, node, open, own_prefix, until};
@@ -191,10 +191,23 @@ async fn a_successor_that_was_woken_is_granted_the_lease_in_one_round_trip() {
     LeaseManager::changed(&standby, &lease_name("active")).await.unwrap();
     let refused = standby.acquire(&lease_name("active"), &heir, LONG).await.unwrap();
     assert!(matches!(refused, Acquired::Refused(_)));
+    active.submit(&JobSpec::new(job_id("j"), "what to do").unwrap()).await.unwrap();
+    let Assigned::Applied(head) = active.assign(&lease, &[]).await.unwrap() else { panic!("it is fenced") };
+    assert_eq!(head, active.changes(Revision::ZERO, 10).await.unwrap().upto);
     active.release(&lease, Some(&node("b"))).await.unwrap();
     LeaseManager::changed(&standby, &lease_name("active")).await.unwrap();
     counter.quiet().await;
-    assert_eq!(counter.of(granted(&standby, "active", &heir, LONG)).await.0, 1, "it acts on what it was told");
+    let (trips, next) = counter.of(granted(&standby, "active", &heir, LONG)).await;
+    assert_eq!(trips, 1, "it acts on what it was told");
+    counter.quiet().await;
+    let (trips, installed) = counter.of(standby.assign(&next, &[])).await;
+    assert_eq!((trips, installed.unwrap()), (1, Assigned::Applied(head)), "and the grant told of its fence");
+    // Which is a guess: what has become of it since then counts.
+    standby.release(&next, None).await.unwrap();
+    let last = granted(&standby, "active", &heir, LONG).await;
+    let later = Lease { term: last.term.next(), ..last.clone() };
+    active.assign(&later, &[]).await.unwrap();
+    assert_eq!(standby.assign(&last, &[]).await.unwrap(), Assigned::Fenced { current: later.term });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,8 +59,7 @@ fn a_host_that_stands_still_is_not_dead() {
 }
 
 /// The process lives, though nothing of what the guard knew of is left. What it held lapses; the guard ends, and has done nothing.
-#[test]
-fn a_host_that_becomes_another_program_is_not_dead() {
+fn nothing_is_given_back_for_a_host_that_is_told_to(become_another: &str) {
     run(async {
         let server = store::<Sqlite>();
         let backend = open(&server.url()).await;
@@ -71,11 +70,22 @@ fn a_host_that_becomes_another_program_is_not_dead() {
         host.hears("told");
         let clock = SystemClock::new();
         let start = clock.now();
-        host.tell("exec");
+        host.tell(become_another);
         host.hears("exec");
         gone(host.guard()).await;
         assert!(clock.now().since(start) >= Duration::from_millis(3900), "it ends once all has lapsed");
         // Given back, it would be reserved.
         assert_eq!(tenant(&backend, "lease/one").await, Tenant::Free);
     });
+}
+
+#[test]
+fn a_host_that_becomes_another_program_is_not_dead() {
+    nothing_is_given_back_for_a_host_that_is_told_to("exec");
+}
+
+/// As programs do that begin by closing whatever they did not open.
+#[test]
+fn a_host_that_becomes_another_program_and_closes_everything_is_not_dead() {
+    nothing_is_given_back_for_a_host_that_is_told_to("exec closed");
 }

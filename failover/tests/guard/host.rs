@@ -97,6 +97,12 @@ impl Host {
                 say("exec");
                 panic!("sleep cannot be run: {}", Command::new("sleep").arg("1000").stdin(Stdio::null()).exec());
             }
+            ["exec", "closed"] => {
+                say("exec");
+                let close = "for fd in /proc/self/fd/*; do fd=${fd##*/}; ((fd > 2)) && eval \"exec $fd>&-\"; done; exec sleep 1000";
+                let error = Command::new("bash").args(["-c", close]).stdin(Stdio::null()).stdout(Stdio::null()).exec();
+                panic!("bash cannot be run: {error}");
+            }
             _ => panic!("`{line}` is nothing to be told"),
         }
     }

@@ -8,7 +8,7 @@ use failover::{Incarnation, LeaseName, Member, NodeId, Timing};
 use failover_testing::redis;
 use rustix::process::{Signal, kill_process};
 
-use crate::stage::{Host, LIMIT, Sqlite, Store as _, TTL, gone, is_given_back, is_held, open, run, store};
+use crate::stage::{Host, LIMIT, Sqlite, Store as _, TTL, eventually, gone, is_given_back, is_held, open, run, store};
 
 #[test]
 fn what_a_dead_host_held_is_given_back_to_its_successor() {
@@ -104,18 +104,30 @@ fn a_newer_term_that_the_guard_was_not_told_of_stays() {
     });
 }
 
+/// How many scripts a server has run.
+fn calls(server: &redis::Redis) -> u64 {
+    let told = tokio::task::block_in_place(|| server.command(&["INFO", "commandstats"]));
+    let of = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
+    told.lines().find_map(of).unwrap_or(0)
+}
+
 #[test]
 fn a_store_that_is_away_when_the_host_dies_is_told_when_it_is_back() {
     run(async {
         let mut server = store::<redis::Redis>();
         let backend = open(&server.url()).await;
         let mut host = Host::start(&server.url());
-        host.holds("lease/one");
-        // What is asked of it meanwhile is lost, so it has to be asked again.
+        host.acquires("lease/one");
+        let before = calls(&server);
+        host.tell("tell lease/one");
+        host.hears("told");
+        // The guard is there, and its connections are warm.
+        eventually("the guard calls", async || (calls(&server) >= before + 2).then_some(())).await;
+        // What is asked of it meanwhile is lost, and this is longer than one call of the guard's: it has to be made again.
         server.kill();
         host.kill();
         let clock = SystemClock::new();
-        clock.sleep_until(clock.now() + crate::stage::MEANWHILE).await;
+        clock.sleep_until(clock.now() + crate::stage::MEANWHILE * 2).await;
         tokio::task::block_in_place(|| server.start_again());
         is_given_back(&backend, "lease/one").await;
         gone(host.guard()).await;

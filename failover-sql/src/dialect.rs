@@ -12,9 +12,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use failover_core::{Durability, Error, ErrorKind, Heartbeat, Lease, LeaseName, Member, NodeId};
+use failover_core::{Durability, Error, ErrorKind, LeaseName, Member, NodeId};
 
 use crate::fence::FenceWords;
+use crate::hot::Hot;
 use crate::keys::{TablePrefix, render_tables};
 
 /// Why a transaction did not come to its end.
@@ -259,44 +260,6 @@ pub(crate) trait Dialect: Send + Sync {
 
 /// The store's clock, and the rows of one query.
 pub(crate) type Glance = (i64, Vec<Row>);
-
-/// The operations that every node does all the time, and those that are many at once when a node is lost. Times are in nanoseconds.
-#[cfg_attr(
-    not(any(feature = "postgres", feature = "mysql")),
-    allow(dead_code, reason = "one file needs no short ways")
-)]
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Hot<'a> {
-    /// `beat`: if it is newer than what is there. The number does not matter. Hints at [`BEATS`](crate::keys::BEATS) if the
-    /// news or the incarnation differ.
-    Beat { heartbeat: &'a Heartbeat, news: &'a str },
-    /// `acquire`, if the lease has a row: the number is the term. Hints at the lease's area if it rises.
-    Acquire { name: &'a LeaseName, member: &'a Member, lasts: i64, seen: Seen },
-    /// `renew`, if it is current. The number does not matter.
-    Renew { lease: &'a Lease, lasts: i64 },
-    /// `release`, if it is current. The number does not matter. Hints at the lease's area. `reserved` is zero without a successor,
-    /// and only right if the row says that the lease `lasts` as long as its holder says.
-    Release { lease: &'a Lease, successor: Option<&'a NodeId>, lasts: i64, reserved: i64 },
-    /// `assign`, if the cluster's revision is still `before` and the fence's term is installed: writes `rows`, as
-    /// [`Save::Rows`] takes them, and the revision `after`. The number does not matter. Hints at [`JOBS`](crate::keys::JOBS).
-    /// Only asked of a database with [`Words::save_jobs_and_revision`], and, unlike the others, never to be sent twice: what the
-    /// first has applied, the second finds changed.
-    Assign { fence: &'a Lease, rows: &'a str, before: u64, after: u64 },
-    /// `assign` of nothing, if a fence is there: installs a higher term. The number is the cluster's revision.
-    Install { fence: &'a Lease, seen: Seen },
-}
-
-/// The highest counters a handle has seen: a store that shows lower ones is not what it was.
-#[cfg_attr(
-    not(any(feature = "postgres", feature = "mysql")),
-    allow(dead_code, reason = "one file needs no short ways")
-)]
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    pub(crate) term: u64,
-    pub(crate) revision: u64,
-    pub(crate) state_version: u64,
-}
 
 /// A transaction. Dropping it rolls it back.
 #[async_trait]

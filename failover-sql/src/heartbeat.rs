@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use failover_core::heartbeat::News;
 use failover_core::{Heartbeat, HeartbeatStore, Incarnation, Member, NodeId, Result, Sighting, Term, record};
 
-use crate::dialect::{Hot, Lane, Row, args};
+use crate::dialect::{Lane, Row, args};
+use crate::hot::Hot;
 use crate::keys::BEATS;
 use crate::store::SqlStore;
 

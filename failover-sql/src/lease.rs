@@ -8,7 +8,8 @@ use failover_core::{
     Durability, Error, ErrorKind, Lease, LeaseManager, LeaseName, Member, NodeId, Result, Term, Timing, record, rules,
 };
 
-use crate::dialect::{Fault, Hot, Lane, Row, args};
+use crate::dialect::{Fault, Lane, Row, args};
+use crate::hot::Hot;
 use crate::keys::lease_area;
 use crate::store::SqlStore;
 use crate::tx::Tx;

@@ -41,6 +41,7 @@
 mod dialect;
 mod fence;
 mod heartbeat;
+mod hot;
 mod job;
 mod keys;
 #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -11,8 +11,9 @@ use std::time::Duration;
 use failover_core::time::{Clock, SystemClock, Time};
 use failover_core::{ClusterName, Durability, Error, ErrorKind, LeaseName, Result};
 
-use crate::dialect::{Access, Dialect, Fault, Glance, Hot, Lane, Seen, Sql, Value, Words};
+use crate::dialect::{Access, Dialect, Fault, Glance, Lane, Sql, Value, Words};
 use crate::fence::FenceWords;
+use crate::hot::{Hot, Seen};
 use crate::keys::TablePrefix;
 use crate::tx::{REVISION, STATE_VERSION, Tx, Work};
 

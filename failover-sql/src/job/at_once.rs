@@ -7,7 +7,8 @@ use failover_core::time::Stamp;
 use failover_core::{Lease, Result, Revision};
 
 use super::row;
-use crate::dialect::{Hot, Lane};
+use crate::dialect::Lane;
+use crate::hot::Hot;
 use crate::store::SqlStore;
 use crate::tx::REVISION;
 

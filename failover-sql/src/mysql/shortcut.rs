@@ -10,7 +10,8 @@ use failover_core::{Lease, NodeId};
 use super::connection::Done;
 use super::now;
 use super::session::Database;
-use crate::dialect::{Fault, Hot, Lane, Seen, Value, args};
+use crate::dialect::{Fault, Lane, Value, args};
+use crate::hot::{Hot, Seen};
 use crate::lanes::perhaps_given_back;
 use crate::schema::VERSION;
 

@@ -11,7 +11,8 @@ use failover_core::{Member, record};
 
 use super::fence::MOMENT;
 use super::session::{WORDS, saved, which};
-use crate::dialect::{Hot, Value, args};
+use crate::dialect::{Value, args};
+use crate::hot::Hot;
 use crate::keys::{BEATS, JOBS, lease_area};
 use crate::schema;
 use crate::store::StoreIdentity;

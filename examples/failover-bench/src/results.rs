@@ -112,6 +112,8 @@ fn percentile(of: &[f64], percent: usize) -> f64 {
 /// All lines so far.
 pub(crate) struct Results {
     pub(crate) lines: Vec<Line>,
+    /// The rows that were not measured to their end, and why.
+    pub(crate) broken: Vec<(&'static str, String)>,
     /// Whether somebody watches.
     watched: bool,
 }
@@ -125,7 +127,7 @@ impl Results {
         if options.quick || cfg!(debug_assertions) {
             println!("(not to be believed: quick, or not built with --release)");
         }
-        Self { lines: Vec::new(), watched: std::io::stderr().is_terminal() }
+        Self { lines: Vec::new(), broken: Vec::new(), watched: std::io::stderr().is_terminal() }
     }
 
     /// Shows how far it is, where somebody watches.

@@ -36,6 +36,7 @@
 //! | the host forks and the parent exits | the same: the child holds the pipe |
 //! | the host becomes another program (`exec`) | nothing, while that program lives; it ends after a ttl |
 //! | the host stands still, hangs, or loses its network | nothing: it lives. Its own rights end by its clock, and its leases lapse |
+//! | the host dies before its guard has begun | the same as later: what it told is there |
 //! | the guard was told late of a new term | gives back the older one, which changes nothing |
 //! | the store is away when the host dies | tries again until everything has lapsed |
 //! | the standby is dead too | the reservation for it lapses after a third of a ttl, and the next in line has the role |

@@ -63,12 +63,15 @@ async fn guard<F>(host: Pid, open: Rc<F>) -> io::Result<()>
 where
     F: AsyncFn(String, ClusterName) -> Result<Backend> + 'static,
 {
-    // A host that is dead already has told nothing worth while.
-    let Some(host) = HostProcess::parent(host) else { return Ok(()) };
+    let socket = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // A host may be dead before its guard has begun: what it told is there all the same. Where nobody can have told anything, this guards nobody.
+    let host = HostProcess::parent(host);
+    if host.is_none() && socket.local_addr().is_err() {
+        return Ok(());
+    }
     // A service manager that stops everything at once must not stop the guard before its host.
     let quits = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()];
     let _ignored = quits.map(signal);
-    let socket = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     socket.set_nonblocking(true)?;
     let mut lines = BufReader::new(UnixStream::from_std(socket)?).lines();
     let mut pipe = Receiver::from_owned_fd(io::stdout().as_fd().try_clone_to_owned()?)?;
@@ -82,7 +85,9 @@ where
     let gone = async {
         // What the pipe's holders write by mistake says nothing.
         while pipe.read(&mut [0; 256]).await.is_ok_and(|read| read > 0) {}
-        host.died().await;
+        if let Some(host) = host {
+            host.died().await;
+        }
     };
     tokio::select! {
         biased;

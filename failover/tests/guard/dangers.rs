@@ -10,10 +10,14 @@ use crate::stage::{Host, Sqlite, Store as _, gone, is_given_back, open, pid, run
 
 /// A child that was started under the host's rights may do things under them, however the host `ends`.
 fn nothing_is_given_back_before_a_child_has_ended(ends: impl FnOnce(&mut Host)) {
+    nothing_is_given_back_before_a_child_of(Host::start, ends);
+}
+
+fn nothing_is_given_back_before_a_child_of(start: impl FnOnce(&str) -> Host, ends: impl FnOnce(&mut Host)) {
     run(async {
         let server = store::<Sqlite>();
         let backend = open(&server.url()).await;
-        let mut host = Host::start(&server.url());
+        let mut host = start(&server.url());
         host.holds("lease/one");
         host.tell("child");
         let child = pid(host.hears("child ").parse().unwrap());
@@ -27,6 +31,12 @@ fn nothing_is_given_back_before_a_child_has_ended(ends: impl FnOnce(&mut Host)) 
 #[test]
 fn nothing_is_given_back_while_a_child_of_the_dead_host_lives() {
     nothing_is_given_back_before_a_child_has_ended(Host::kill);
+}
+
+/// As on a machine that is so busy that the guard's process comes to nothing for a while.
+#[test]
+fn a_host_that_is_dead_before_its_guard_begins_is_guarded_all_the_same() {
+    nothing_is_given_back_before_a_child_of(Host::with_late_guard, Host::kill);
 }
 
 /// As a parent does that leaves its work to a child.

@@ -13,10 +13,14 @@ use failover::machine::JobEnd;
 use failover::{
     Backend, ClusterName, Estate, Heir as _, Incarnation, JobRun, Lease, LeaseName, Member, Node, NodeId, Timing,
 };
+use rustix::process::{Pid, getppid};
 use tokio::sync::mpsc;
 
 /// The environment variable that makes this binary a host.
 pub(crate) const PART: &str = "FAILOVER_GUARD_TEST";
+
+/// The environment variable that has a guard begin only when its host is dead.
+pub(crate) const LATE: &str = "FAILOVER_GUARD_TEST_LATE";
 
 /// What of a line is meant for the test. What else there is the test harness says.
 pub(crate) const SAYS: &str = "@ ";
@@ -35,6 +39,13 @@ fn say(what: &str) {
 /// Plays the part; the process ends with it.
 pub(crate) fn play() -> ! {
     let arguments = ["a_host_process", "--exact", "--nocapture", "--test-threads=1"];
+    if let (Ok(host), Some(_)) = (std::env::var("FAILOVER_GUARD"), std::env::var_os(LATE)) {
+        let host = Pid::from_raw(host.parse().expect("a process id"));
+        // A process's parent changes without telling it.
+        while getppid() == host {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
     let open = async |address: String, cluster: ClusterName| failover::open_here(&address, &cluster).await;
     let guard = guard::start_among(&arguments, open).expect("a guard can be started");
     say(&format!("guard {}", guard.id()));

@@ -12,7 +12,7 @@ use failover::{Backend, LeaseName};
 use failover_testing::{etcd, postgres, redis};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::host::{PART, SAYS, cluster};
+use crate::host::{LATE, PART, SAYS, cluster};
 
 /// How long anything is waited for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(50);
@@ -95,15 +95,25 @@ pub(crate) struct Host {
 impl Host {
     /// A host with a guard that knows the store.
     pub(crate) fn start(url: &str) -> Self {
-        let mut host = Self::unattached();
+        Self::with_guard(url, &[])
+    }
+
+    /// The same, with a guard that begins only when its host is dead.
+    pub(crate) fn with_late_guard(url: &str) -> Self {
+        Self::with_guard(url, &[(LATE, "yes")])
+    }
+
+    fn with_guard(url: &str, environment: &[(&str, &str)]) -> Self {
+        let mut host = Self::unattached(environment);
         host.tell(&format!("attach {url}"));
         host.hears("attached");
         host
     }
 
-    fn unattached() -> Self {
+    fn unattached(environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
         command.args(["a_host_process", "--exact", "--nocapture", "--test-threads=1"]).env(PART, "yes");
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("the test's own binary runs");
         let (out, said) = channel();

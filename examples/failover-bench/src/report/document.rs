@@ -5,10 +5,10 @@ use std::process::Command;
 
 use crate::Outcome;
 use crate::options::Options;
-use crate::results::{Line, figure};
+use crate::results::{Results, figure};
 use crate::rows;
 
-pub(super) fn of(options: &Options, lines: &[Line]) -> Outcome<String> {
+pub(super) fn of(options: &Options, results: &Results) -> Outcome<String> {
     let (date, machine) = (jiff::Timestamp::now().strftime("%Y-%m-%d"), machine()?);
     let mut text = format!(
         "# Benchmarks\n\n\
@@ -20,7 +20,7 @@ pub(super) fn of(options: &Options, lines: &[Line]) -> Outcome<String> {
         let _fits = writeln!(text, "- {}", row.about.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     text.push_str("\n| | store | n | median | p99 | max | unit | bare | ratio | goal | |\n|---|---|---:|---:|---:|---:|---|---:|---:|---|---|\n");
-    for line in lines {
+    for line in &results.lines {
         let bare = line.bare_median().map_or_else(String::new, figure);
         let ratio = line.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2}"));
         let verdict = line.reached().map_or("", |reached| if reached { "reached" } else { "**missed**" });
@@ -34,6 +34,9 @@ pub(super) fn of(options: &Options, lines: &[Line]) -> Outcome<String> {
             line.unit,
             line.goal()
         );
+    }
+    for (row, why) in &results.broken {
+        let _fits = writeln!(text, "\n**{row}** was not measured to its end: {why}.");
     }
     Ok(text)
 }

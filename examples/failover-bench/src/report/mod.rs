@@ -19,7 +19,7 @@ pub(crate) fn write(options: &Options, results: &Results) -> Outcome<()> {
     std::fs::write(&plot, plot::of(&results.lines))?;
     println!("\nall figures: {}\nthe plot: {}", figures.display(), plot.display());
     if let Some(path) = &options.document {
-        std::fs::write(path, document::of(options, &results.lines)?)?;
+        std::fs::write(path, document::of(options, results)?)?;
         println!("the table: {}", path.display());
     }
     Ok(())

@@ -1,12 +1,16 @@
 //! Renewals that are asked for together, and share their calls.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
 use crate::common::{LONG, granted, lease_name, member, open};
 use crate::{proxy, soon};
 use failover_core::lease::Renewed;
 use failover_core::{ErrorKind, Lease, LeaseManager, Result};
 use failover_redis::RedisStore;
 use failover_testing::redis::Redis;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 async fn leases(store: &RedisStore, count: u32) -> Vec<Lease> {
     let mut leases = Vec::new();
@@ -118,6 +122,43 @@ async fn all_that_are_given_up_leave_no_trace() {
             // Those who waited behind the first may just be in time on another one.
             assert!(answer.is_none_or(|answer| n >= 4 && answer.unwrap() == Renewed::Extended), "it is silent");
         }
-        assert_eq!(soon(store.renew(&all[0])).await.expect("it does not wait").unwrap(), Renewed::Extended);
+        // More of them than there are places.
+        for _ in 0..8 {
+            assert_eq!(soon(store.renew(&all[0])).await.expect("it does not wait").unwrap(), Renewed::Extended);
+        }
     }
+}
+
+/// Where everybody asks again and again, all calls are shared when the connection falls silent.
+#[tokio::test]
+async fn one_that_gives_up_in_a_crowd_frees_the_others() {
+    let redis = Redis::start();
+    let proxy = proxy(&redis);
+    let store = open(&redis.url_at(proxy.port())).await;
+    let all = leases(&store, 40).await;
+    let (rounds, over) =
+        (Arc::new(all.iter().map(|_| AtomicU64::new(0)).collect::<Vec<_>>()), Arc::new(AtomicBool::new(false)));
+    let mut crowd = JoinSet::new();
+    for (n, lease) in all.into_iter().enumerate() {
+        let (store, rounds, over) = (store.clone(), rounds.clone(), over.clone());
+        crowd.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let renewed = if n < 8 { soon(store.renew(&lease)).await } else { Some(store.renew(&lease).await) };
+                assert!(renewed.is_none_or(|renewed| renewed.unwrap() == Renewed::Extended), "l{n}");
+                rounds[n].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    for _ in 0..2 {
+        let before: Vec<u64> = rounds.iter().map(|round| round.load(Ordering::Relaxed)).collect();
+        let is_on = || rounds.iter().zip(&before).all(|(round, before)| round.load(Ordering::Relaxed) > before + 4);
+        while !is_on() {
+            // Nobody may have failed meanwhile.
+            assert!(crowd.try_join_next().is_none(), "one of them has ended");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        proxy.half_open();
+    }
+    over.store(true, Ordering::Relaxed);
+    crowd.join_all().await;
 }

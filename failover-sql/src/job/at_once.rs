@@ -1,5 +1,5 @@
 //! A batch of moves in two round trips, where the database can and nobody is in the way: a look without any lock, and one statement that
-//! writes what the rules made of it, unless a job or the fence has changed since.
+//! writes what the rules made of it, unless a job or the fence has changed since. And a fence with no moves, in one.
 
 use failover_core::job::Move;
 use failover_core::rules::{self, Next};

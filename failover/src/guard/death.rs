@@ -40,11 +40,12 @@ impl HostProcess {
         if let Some(end) = self.end.as_ref().and_then(|end| end.try_clone().ok()) {
             let (tell, told) = tokio::sync::oneshot::channel();
             // Not one of the runtime's own, which waits for them when it ends.
-            std::thread::spawn(move || {
+            let _none_left = std::thread::Builder::new().spawn(move || {
                 use rustix::event::{PollFd, PollFlags, poll};
                 let _either = poll(&mut [PollFd::new(&end, PollFlags::IN)], None);
                 tell.send(())
             });
+            // At once where there is no thread to be had.
             let _told = told.await;
         }
         let mut pause = Duration::from_millis(1);

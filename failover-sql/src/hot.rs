@@ -4,7 +4,7 @@
     allow(dead_code, reason = "one file needs no short ways")
 )]
 
-use failover_core::{Heartbeat, Lease, LeaseName, Member, NodeId};
+use failover_core::{Heartbeat, Lease, LeaseName, Member, NodeId, StateKey, Version};
 
 /// The operations that every node does all the time, and those that are many at once when a node is lost. Times are in nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,10 @@ pub(crate) enum Hot<'a> {
     Assign { fence: &'a Lease, rows: &'a str, before: u64, after: u64 },
     /// `assign` of nothing, if a fence is there: installs a higher term. The number is the cluster's revision.
     Install { fence: &'a Lease, seen: Seen },
+    /// `put`, if what is there has the version `over`, or nothing is there if that is `None`, and the fence, if it has one, is known: installs a
+    /// higher term of it. The number is the version. Hints at the area of the key. Over a version it may be sent twice, for what the first has applied the second finds changed,
+    /// and then it is in doubt; where nothing is it must not be.
+    Put { key: &'a StateKey, value: &'a [u8], over: Option<Version>, fence: Option<&'a Lease>, seen: Seen },
 }
 
 /// The highest counters a handle has seen: a store that shows lower ones is not what it was.

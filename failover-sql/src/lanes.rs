@@ -127,10 +127,10 @@ fn is_denial(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Full)
 }
 
-/// Of a lease that was to be given back, when a call sent before may have done that: the long way would not know.
-pub(crate) fn perhaps_given_back(operation: &'static str) -> Fault {
+/// Of a call that finds nothing to do any more, when the same call, sent before, may have done it: the long way would not know.
+pub(crate) fn perhaps_applied(operation: &'static str) -> Fault {
     let message =
-        "the connection broke under the call, and then nothing was left to give back: it may have been applied";
+        "the connection broke under the call, and then there was nothing left to do: it may have been applied";
     Error::new(ErrorKind::Unknown, operation, message).into()
 }
 

@@ -27,6 +27,9 @@ impl LeaseManager for SqlStore {
             self.holds(name, true);
             return Ok(Acquired::Granted(Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl }));
         }
+        if let Some(view) = self.refusal(name, member).await? {
+            return Ok(Acquired::Refused(view));
+        }
         let acquired = self.write("acquire", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let floor = tx.counters().await?.term_floor;
@@ -129,17 +132,8 @@ impl LeaseManager for SqlStore {
     }
 
     async fn current(&self, name: &LeaseName) -> Result<LeaseView> {
-        let seen = self.seen(&term_of(name)).term;
-        if let Some((now, rows)) =
-            self.glance("current", Lane::Pulse, LEASE, args![self.cluster().as_str(), name]).await?
-        {
-            let row = rows.first().map(|row| LeaseRow::parse(row, name)).transpose()?;
-            let term = row.as_ref().map_or(0, |row| row.term);
-            // One that went back is for the long way to tell of.
-            if term >= seen {
-                self.shown(term_of(name), term);
-                return Ok(row.map_or(LeaseView { term: Term::ZERO, tenant: Tenant::Free }, |row| row.view(now)));
-            }
+        if let Some((now, row)) = self.look("current", name).await? {
+            return Ok(row.map_or(LeaseView { term: Term::ZERO, tenant: Tenant::Free }, |row| row.view(now)));
         }
         self.read("current", Lane::Pulse, move |tx| {
             Box::pin(async move {
@@ -172,6 +166,37 @@ impl LeaseManager for SqlStore {
 
     fn durability(&self) -> Durability {
         self.declared()
+    }
+}
+
+impl SqlStore {
+    /// The store's clock and how the lease stands, by a look that takes no lock. `None` where the database has no such look, and of a term that went back: both
+    /// are for the long way.
+    async fn look(&self, operation: &'static str, name: &LeaseName) -> Result<Option<(i64, Option<LeaseRow>)>> {
+        let seen = self.seen(&term_of(name)).term;
+        let args = args![self.cluster().as_str(), name];
+        let Some((now, rows)) = self.glance(operation, Lane::Pulse, LEASE, args).await? else { return Ok(None) };
+        let row = rows.first().map(|row| LeaseRow::parse(row, name)).transpose()?;
+        let term = row.as_ref().map_or(0, |row| row.term);
+        if term < seen {
+            return Ok(None);
+        }
+        self.shown(term_of(name), term);
+        Ok(Some((now, row)))
+    }
+
+    /// Who else has the lease, if a look tells: to be refused it is to change nothing, so that nobody who asks in vain is in the way of those who do not.
+    async fn refusal(&self, name: &LeaseName, member: &Member) -> Result<Option<LeaseView>> {
+        let Some((now, Some(row))) = self.look("acquire", name).await? else { return Ok(None) };
+        // Given by a clock that was set back since: that is to be mended.
+        let is_of_the_future = row.ends.saturating_sub(row.lasts) > now;
+        let view = row.view(now);
+        Ok(match &view.tenant {
+            _ if is_of_the_future => None,
+            Tenant::Held { holder, .. } if holder != member => Some(view),
+            Tenant::Reserved { successor, .. } if *successor != member.node => Some(view),
+            Tenant::Free | Tenant::Held { .. } | Tenant::Reserved { .. } => None,
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use failover_core::state::{Deleted, Document, Expect, Written};
 use failover_core::{Lease, Result, StateKey, StateStore, Term, Version, record, rules};
 
 use crate::dialect::{Fault, Lane, Row, args};
+use crate::hot::Hot;
 use crate::keys::{STATE, state_area};
 use crate::store::SqlStore;
 use crate::tx::{STATE_VERSION, Tx};
@@ -56,6 +57,18 @@ impl StateStore for SqlStore {
 
     async fn put(&self, key: &StateKey, value: &[u8], expect: Expect, fence: Option<&Lease>) -> Result<Written> {
         rules::check_value("put", value)?;
+        let over = match expect {
+            Expect::Absent => Some(None),
+            Expect::Version(version) => Some(Some(version)),
+            Expect::Any => None,
+        };
+        if let Some(over) = over {
+            let hot = Hot::Put { key, value, over, fence, seen: self.seen("") };
+            if let Some(version) = self.shortcut("put", hot).await? {
+                self.shown(STATE_VERSION.to_owned(), version);
+                return Ok(Written::Written(Version(version)));
+            }
+        }
         self.write("put", Lane::Durable, move |tx| {
             Box::pin(async move {
                 let counters = tx.counters().await?;

@@ -37,6 +37,8 @@ struct Weather {
     dead: u64,
     /// Connections up to this one are closed.
     cut: u64,
+    /// Connections up to this one are closed instead of bringing a reply.
+    last: u64,
 }
 
 /// What becomes of what the server answers.
@@ -137,6 +139,11 @@ impl Proxy {
         self.change(|w| w.replies = Replies::Cut);
     }
 
+    /// On connections that are open now a request arrives and is carried out; in place of its reply the connection is closed. New ones work.
+    pub fn cut_last_replies(&self) {
+        self.change(|w| w.last = w.connections);
+    }
+
     /// Ends every fault. Connections that are dead stay dead.
     pub fn heal(&self) {
         self.change(|w| {
@@ -145,6 +152,7 @@ impl Proxy {
                 connections: w.connections,
                 dead: w.dead,
                 cut: w.cut,
+                last: w.last,
                 ..Weather::default()
             };
         });
@@ -219,6 +227,7 @@ async fn pump(
         }
         // One that was cut is about to be closed, and passes nothing until then.
         let replies = match weather.wait_for(|w| !w.black_hole && w.dead < number && w.cut < number).await {
+            Ok(now) if way == Way::Reply && number <= now.last => Replies::Cut,
             Ok(now) if way == Way::Reply => now.replies,
             Ok(_) => Replies::Pass,
             Err(_) => return Ok(()),

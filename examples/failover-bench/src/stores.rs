@@ -91,12 +91,8 @@ impl Store {
     pub(crate) fn asked(&self, by: &[u32]) -> Outcome<f64> {
         match &self.server {
             Server::Redis(server) => {
-                let told = server.command(&["INFO", "commandstats"]);
-                let of = |line: &str| {
-                    let rest = line.strip_prefix("cmdstat_eval")?;
-                    rest.split_once("calls=")?.1.split(',').next()?.parse::<f64>().ok()
-                };
-                Ok(told.lines().filter_map(of).sum())
+                let calls = server.calls("eval") + server.calls("evalsha");
+                Ok(u32::try_from(calls)?.into())
             }
             Server::Postgres(server) => {
                 let all = "SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database";

@@ -42,6 +42,8 @@ pub struct Claim {
     given_back: Term,
     /// The highest term held.
     had: Term,
+    /// Whether it was given back to another: that it may ask for it is not to be expected, until a look tells.
+    left_to_another: bool,
     ticket: u64,
     /// The calls under way that may get it the lease.
     acquiring: BTreeSet<Ticket>,
@@ -64,6 +66,7 @@ impl Claim {
             known: Term::ZERO,
             given_back: Term::ZERO,
             had: Term::ZERO,
+            left_to_another: false,
             ticket: 0,
             acquiring: BTreeSet::new(),
             asked_at: None,
@@ -94,7 +97,7 @@ impl Claim {
     /// Begins to seek the lease.
     pub fn seek(&mut self, now: Time) {
         if self.is_idle() {
-            let armed = self.head_start.is_zero();
+            let armed = self.head_start.is_zero() && !self.left_to_another;
             self.state = State::Seeking(Seeking { try_at: now, free_at: None, armed, open: None, hinted: false });
         }
     }
@@ -135,6 +138,7 @@ impl Claim {
 
     fn give_back(&mut self, now: Time, lease: Lease, ends_at: Time, successor: Option<NodeId>) {
         self.given_back = lease.term;
+        self.left_to_another = successor.as_ref().is_some_and(|to| *to != self.me.node);
         let give_up_at = ends_at.max(now + self.timing.call());
         self.state = State::Releasing { lease, successor, give_up_at, try_at: now, open: None };
     }
@@ -327,6 +331,7 @@ impl Claim {
             return ClaimEvent::Lost;
         };
         seeking.armed = true;
+        self.left_to_another = false;
         match &view.tenant {
             // Seen free before, it was free since then: looking again gives nobody a longer head start.
             Tenant::Free => {

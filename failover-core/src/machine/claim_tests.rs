@@ -1,4 +1,5 @@
 mod stray;
+mod successor;
 
 use super::claim::{Claim, ClaimEvent, Ticket};
 use super::effect::Call;

@@ -1,11 +1,36 @@
 //! The node's copy of the jobs, and how fresh it is: in full where they are its own, as the planner needs them where they are others'.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{JobId, Member, Revision};
 use crate::job::{Changes, JobChange, JobRecord};
 use crate::plan::{Board, Standing};
 use crate::time::Time;
+
+/// The jobs that may be other than they were when somebody last looked.
+#[derive(Debug, Clone)]
+pub(super) enum Touched {
+    These(BTreeSet<JobId>),
+    All,
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Touched {
+    pub(super) fn add(&mut self, job: &JobId) {
+        if let Self::These(jobs) = self {
+            jobs.insert(job.clone());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::These(jobs) if jobs.is_empty())
+    }
+}
 
 /// The jobs as last read.
 #[derive(Debug, Clone)]
@@ -17,6 +42,8 @@ pub(super) struct Mirror {
     own: BTreeMap<JobId, JobRecord>,
     /// What a feed that starts over has told so far. It counts as a whole or not at all: half of it would look like removals.
     rebuilt: Option<BTreeMap<JobId, (JobRecord, Time)>>,
+    /// What was taken in since the last look at what runs here.
+    touched: Touched,
     /// Counts what was taken in.
     version: u64,
     upto: Revision,
@@ -31,6 +58,7 @@ impl Mirror {
             board: Board::new(),
             own: BTreeMap::new(),
             rebuilt: None,
+            touched: Touched::default(),
             version: 0,
             upto: Revision::ZERO,
             began: None,
@@ -43,8 +71,25 @@ impl Mirror {
         self.own.values()
     }
 
+    /// A job, if it is this node's.
+    pub(super) fn own_job(&self, job: &JobId) -> Option<&JobRecord> {
+        self.own.get(job)
+    }
+
     pub(super) fn get(&self, job: &JobId) -> Option<Standing> {
         self.board.get(job)
+    }
+
+    /// Adds the jobs that were taken in since it was last asked.
+    pub(super) fn touched(&mut self, to: &mut Touched) {
+        match std::mem::take(&mut self.touched) {
+            Touched::All => *to = Touched::All,
+            Touched::These(jobs) => match to {
+                Touched::All => {}
+                Touched::These(known) if known.is_empty() => *known = jobs,
+                Touched::These(known) => known.extend(jobs),
+            },
+        }
     }
 
     /// Another number whenever something was taken in.
@@ -82,6 +127,7 @@ impl Mirror {
                 (Some(rebuilt), JobChange::Removed { id, .. }) => drop(rebuilt.remove(&id)),
                 (None, JobChange::Put(record)) => self.put(now, record),
                 (None, JobChange::Removed { id, .. }) => {
+                    self.touched.add(&id);
                     self.own.remove(&id);
                     self.board.remove(&id);
                 }
@@ -90,6 +136,7 @@ impl Mirror {
         self.upto = changes.upto;
         if !changes.more {
             if let Some(rebuilt) = self.rebuilt.take() {
+                self.touched = Touched::All;
                 self.own.clear();
                 self.board.clear();
                 for (record, read_at) in rebuilt.into_values() {
@@ -101,6 +148,7 @@ impl Mirror {
     }
 
     fn put(&mut self, now: Time, record: JobRecord) {
+        self.touched.add(record.spec.id());
         self.board.put(now, &record);
         if record.owner.as_ref() == Some(&self.me) {
             self.own.insert(record.spec.id().clone(), record);

@@ -10,7 +10,7 @@
 //! | `settings`, `pace`, `version` | what operators set; how fast it is, live; whether its version keeps it back |
 //! | `campaign`, `standoff` | whether and when to ask for the active lease; a fence above its terms |
 //! | `cadence` | when to beat and to read |
-//! | `runner`, `watchdog` | the jobs of this node |
+//! | `runner`, `runs`, `watchdog` | the jobs of this node |
 //! | `steward`, `fencing`, `ground` | the duties of the active node; where jobs go is decided by [`plan`](crate::plan) |
 //! | `archive`, `minutes`, `response`, `cases`, `chronicle`, `course` | what the active node writes down, and the response actions |
 //! | `arrears` | what earlier active nodes left unwritten |
@@ -58,6 +58,7 @@ mod relief;
 mod response;
 mod roster;
 mod runner;
+mod runs;
 mod settings;
 mod standing;
 mod standoff;
@@ -371,7 +372,7 @@ impl Machine {
             self.call(now, Purpose::Active(ticket), call, out);
         }
         let may_begin = self.may_run_jobs() && self.node.claim.may_begin(now).is_some();
-        self.runner.reconcile(now, &self.mirror, may_begin, out);
+        self.runner.reconcile(now, &mut self.mirror, may_begin, out);
         if !self.calls.is_open(|p| *p == Purpose::Report)
             && let Some(call) = self.runner.poll(now)
         {

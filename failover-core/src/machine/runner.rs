@@ -1,35 +1,18 @@
 //! The jobs of this node: what runs, what has to start or stop, and what the store has to be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::effect::{Call, Effect};
 use super::event::{Event, EventKind};
 use super::input::{Fault, JobEnd, Reply};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Touched};
 use super::reason::Reason;
+use super::runs::{Run, Runs};
 use super::watchdog::{Bite, Watchdog};
-use crate::ids::{Epoch, JobId, Member};
+use crate::ids::{Epoch, JobId, Member, NodeId};
 use crate::job::{JobRecord, JobReport, JobStatus, MAX_BATCH, Phase};
 use crate::time::Time;
-
-#[derive(Debug, Clone)]
-struct Run {
-    epoch: Epoch,
-    weight: u32,
-    /// Why it was told to stop, once it was.
-    stopping: Option<Reason>,
-    began: bool,
-    dog: Watchdog,
-}
-
-impl Run {
-    fn stop(&mut self, now: Time, job: &JobId, reason: Reason, out: &mut Vec<Effect>) {
-        self.stopping = Some(reason);
-        self.dog.stopping(now);
-        out.push(Effect::Stop { job: job.clone(), epoch: self.epoch, reason });
-    }
-}
 
 /// The jobs of this node.
 #[derive(Debug, Clone)]
@@ -37,7 +20,7 @@ pub(super) struct Runner {
     me: Member,
     /// How long a run that was told to stop may take before that is told.
     patience: Duration,
-    runs: BTreeMap<JobId, Run>,
+    runs: Runs,
     /// The last epoch of each job that ended here: it is never begun again, however late the store learns of it.
     ended: BTreeMap<JobId, Epoch>,
     /// What the store does not know yet.
@@ -49,8 +32,10 @@ pub(super) struct Runner {
     /// Whether silent runs are let be.
     resting: bool,
     synced: bool,
-    /// What the last look at the jobs was made on, if it left nothing to do.
-    looked_at: Option<(u64, bool)>,
+    /// The jobs that have to be looked at: by what was read of them, or by what became of them here.
+    unlooked: Touched,
+    /// Whether jobs might begin at the last look.
+    may_begin: bool,
 }
 
 impl Runner {
@@ -63,7 +48,7 @@ impl Runner {
         Self {
             me,
             patience,
-            runs: BTreeMap::new(),
+            runs: Runs::default(),
             ended: BTreeMap::new(),
             unreported: BTreeMap::new(),
             sending: Vec::new(),
@@ -71,7 +56,8 @@ impl Runner {
             granted_at: Time::ZERO,
             resting: false,
             synced: false,
-            looked_at: None,
+            unlooked: Touched::All,
+            may_begin: false,
         }
     }
 
@@ -79,7 +65,7 @@ impl Runner {
     pub(super) fn begin_term(&mut self, now: Time) {
         self.granted_at = now;
         self.synced = false;
-        self.looked_at = None;
+        self.unlooked = Touched::All;
     }
 
     /// Since when a read of the jobs has to be, so that they may begin.
@@ -98,36 +84,52 @@ impl Runner {
     }
 
     pub(super) fn load(&self) -> u32 {
-        self.runs.values().fold(0, |sum, run| sum.saturating_add(run.weight))
+        self.runs.weight()
     }
 
     /// Brings what runs in line with what the store says. Starts only if `may_begin`.
-    pub(super) fn reconcile(&mut self, now: Time, mirror: &Mirror, may_begin: bool, out: &mut Vec<Effect>) {
-        let looking_at = Some((mirror.version(), may_begin));
-        if self.looked_at == looking_at {
+    pub(super) fn reconcile(&mut self, now: Time, mirror: &mut Mirror, may_begin: bool, out: &mut Vec<Effect>) {
+        mirror.touched(&mut self.unlooked);
+        if may_begin != std::mem::replace(&mut self.may_begin, may_begin) {
+            self.unlooked = Touched::All;
+        }
+        if self.unlooked.is_empty() {
             return;
         }
-        self.ended.retain(|job, epoch| mirror.get(job).is_some_and(|r| r.epoch == *epoch && r.phase.is_owned()));
+        let due: BTreeSet<JobId> = match std::mem::take(&mut self.unlooked) {
+            Touched::These(jobs) => jobs,
+            Touched::All => {
+                let own = mirror.own().map(|record| record.spec.id());
+                own.chain(self.runs.jobs()).chain(self.ended.keys()).cloned().collect()
+            }
+        };
+        for job in &due {
+            let ended = self.ended.get(job);
+            if ended.is_some_and(|ended| mirror.get(job).is_none_or(|r| r.epoch != *ended || !r.phase.is_owned())) {
+                self.ended.remove(job);
+            }
+        }
         if !self.synced && mirror.covers(self.granted_at) {
             self.synced = true;
             self.hand_back_earlier(mirror, out);
         }
-        self.stop_what_moved(now, mirror, out);
+        self.stop_what_moved(now, &due, mirror, out);
         if !self.synced {
+            self.unlooked = Touched::All;
             return;
         }
-        self.looked_at = looking_at;
-        self.hand_back_unbegun(mirror, out);
+        let own: Vec<&JobRecord> = due.iter().filter_map(|job| mirror.own_job(job)).collect();
+        self.hand_back_unbegun(&own, out);
         if !may_begin {
             return;
         }
-        for record in mirror.own() {
+        for record in own {
             if self.is_to_begin(record) {
                 self.unreported.remove(record.spec.id());
                 let mut dog = Watchdog::new(now, record.spec.policy().progress, self.patience);
                 dog.rest(now, self.resting);
                 let run = Run { epoch: record.epoch, weight: record.spec.weight(), stopping: None, began: false, dog };
-                self.runs.insert(record.spec.id().clone(), run);
+                self.runs.begin(record.spec.id().clone(), run);
                 out.push(Effect::Start { job: Box::new(record.clone()) });
             }
         }
@@ -136,32 +138,18 @@ impl Runner {
     /// Lets the watchdogs bite that are due. Whether a run was given up on.
     pub(super) fn watch(&mut self, now: Time, out: &mut Vec<Effect>) -> bool {
         let mut gave_up = false;
-        for (job, run) in &mut self.runs {
-            let told = |reason| {
-                let event = Event::new(EventKind::JobStuck, self.me.node.clone(), reason);
-                Effect::Tell(event.job(job.clone(), run.epoch))
-            };
-            match run.dog.bite(now) {
-                None => {}
-                Some(Bite::Stop) => run.stop(now, job, Reason::NoProgress, out),
-                Some(Bite::Report) => out.push(told(Reason::WillNotStop)),
-                Some(Bite::Cut) => {
-                    out.push(told(Reason::WillNotStop));
-                    out.push(Effect::Cut { job: job.clone(), epoch: run.epoch });
-                }
-                Some(Bite::GiveUp) => {
-                    out.push(told(Reason::CutInVain));
-                    gave_up = true;
-                }
-            }
+        for job in self.runs.bitten(now) {
+            let node = &self.me.node;
+            gave_up |= self.runs.with(&job, |run| bite(now, node, &job, run, out)).unwrap_or(false);
         }
         gave_up
     }
 
     /// Lets silent runs be from now on, or no more.
     pub(super) fn rest(&mut self, now: Time, resting: bool) {
-        self.resting = resting;
-        self.runs.values_mut().for_each(|run| run.dog.rest(now, resting));
+        if resting != std::mem::replace(&mut self.resting, resting) {
+            self.runs.for_each(|_, run| run.dog.rest(now, resting));
+        }
     }
 
     fn is_to_begin(&self, record: &JobRecord) -> bool {
@@ -179,26 +167,24 @@ impl Runner {
 
     /// Jobs that were drained or removed before they could begin have nobody to stop them: without this they would keep their
     /// owner for ever.
-    fn hand_back_unbegun(&mut self, mirror: &Mirror, out: &mut Vec<Effect>) {
-        let mine = mirror.own().filter(|record| self.is_mine_unbegun(record));
-        let unwanted = mine.filter_map(|record| {
+    fn hand_back_unbegun(&mut self, own: &[&JobRecord], out: &mut Vec<Effect>) {
+        for record in own {
             let reason = match record.phase {
                 _ if record.retiring => Reason::Retiring,
                 Phase::Draining => Reason::Draining,
                 Phase::Queued | Phase::Assigned | Phase::Running | Phase::Completed | Phase::Failed | Phase::Lost => {
-                    return None;
+                    continue;
                 }
             };
-            Some((record.spec.id().clone(), record.epoch, reason))
-        });
-        for (id, epoch, reason) in unwanted.collect::<Vec<_>>() {
-            self.hand_back(id, epoch, reason, out);
+            if self.is_mine_unbegun(record) {
+                self.hand_back(record.spec.id().clone(), record.epoch, reason, out);
+            }
         }
     }
 
     fn is_mine_unbegun(&self, record: &JobRecord) -> bool {
         let id = record.spec.id();
-        !self.runs.contains_key(id) && self.ended.get(id) != Some(&record.epoch)
+        !self.runs.has(id) && self.ended.get(id) != Some(&record.epoch)
     }
 
     fn hand_back(&mut self, id: JobId, epoch: Epoch, reason: Reason, out: &mut Vec<Effect>) {
@@ -208,52 +194,53 @@ impl Runner {
         self.unreported.insert(id, (epoch, JobStatus::Stopped));
     }
 
-    fn stop_what_moved(&mut self, now: Time, mirror: &Mirror, out: &mut Vec<Effect>) {
-        for (job, run) in self.runs.iter_mut().filter(|(_, run)| run.stopping.is_none()) {
-            let reason = match mirror.get(job) {
-                None => Some(Reason::Retiring),
-                Some(r) if r.epoch < run.epoch => None,
-                Some(r) if r.epoch != run.epoch || r.owner.as_ref() != Some(&self.me) => Some(Reason::MovedAway),
-                Some(r) if r.retiring => Some(Reason::Retiring),
-                Some(r) if r.phase == Phase::Draining => Some(Reason::Draining),
-                Some(_) => None,
-            };
-            if let Some(reason) = reason {
-                run.stop(now, job, reason, out);
-            }
+    fn stop_what_moved(&mut self, now: Time, due: &BTreeSet<JobId>, mirror: &Mirror, out: &mut Vec<Effect>) {
+        for job in due {
+            self.runs.with(job, |run| {
+                let reason = match mirror.get(job) {
+                    _ if run.stopping.is_some() => None,
+                    None => Some(Reason::Retiring),
+                    Some(r) if r.epoch < run.epoch => None,
+                    Some(r) if r.epoch != run.epoch || r.owner.as_ref() != Some(&self.me) => Some(Reason::MovedAway),
+                    Some(r) if r.retiring => Some(Reason::Retiring),
+                    Some(r) if r.phase == Phase::Draining => Some(Reason::Draining),
+                    Some(_) => None,
+                };
+                if let Some(reason) = reason {
+                    run.stop(now, job, reason, out);
+                }
+            });
         }
     }
 
     /// Stops everything that runs.
     pub(super) fn stop_all(&mut self, now: Time, reason: Reason, out: &mut Vec<Effect>) {
-        for (job, run) in self.runs.iter_mut().filter(|(_, run)| run.stopping.is_none()) {
-            run.stop(now, job, reason, out);
-        }
+        self.runs.for_each(|job, run| {
+            if run.stopping.is_none() {
+                run.stop(now, job, reason, out);
+            }
+        });
     }
 
     pub(super) fn on_running(&mut self, now: Time, job: JobId, epoch: Epoch, out: &mut Vec<Effect>) {
-        let Some(run) = self.runs.get_mut(&job).filter(|run| run.epoch == epoch && !run.began) else { return };
-        run.began = true;
-        run.dog.hear(now);
-        let event = Event::new(EventKind::JobStarted, self.me.node.clone(), Reason::HostStarted);
-        out.push(Effect::Tell(event.job(job.clone(), epoch)));
-        self.unreported.insert(job, (epoch, JobStatus::Running));
+        let begins = self.runs.hear(now, &job, epoch, |run| !std::mem::replace(&mut run.began, true));
+        if begins {
+            let event = Event::new(EventKind::JobStarted, self.me.node.clone(), Reason::HostStarted);
+            out.push(Effect::Tell(event.job(job.clone(), epoch)));
+            self.unreported.insert(job, (epoch, JobStatus::Running));
+        }
     }
 
     pub(super) fn on_progress(&mut self, now: Time, job: JobId, epoch: Epoch, text: String) {
-        if let Some(run) = self.runs.get_mut(&job).filter(|run| run.epoch == epoch) {
-            run.dog.hear(now);
+        if self.runs.hear(now, &job, epoch, |_| true) {
             self.unreported.insert(job, (epoch, JobStatus::Progress(text)));
         }
     }
 
     pub(super) fn on_ended(&mut self, job: JobId, epoch: Epoch, end: JobEnd, out: &mut Vec<Effect>) {
-        if self.runs.get(&job).is_none_or(|run| run.epoch != epoch) {
-            return;
-        }
-        self.looked_at = None;
-        let stopping = self.runs.remove(&job).and_then(|run| run.stopping);
-        let (kind, reason, status, detail) = match (end, stopping) {
+        let Some(run) = self.runs.end(&job, epoch) else { return };
+        self.unlooked.add(&job);
+        let (kind, reason, status, detail) = match (end, run.stopping) {
             (JobEnd::Completed, _) => (EventKind::JobCompleted, Reason::HostCompleted, JobStatus::Completed, None),
             // Placed again where it hangs it would hang again: as a failure it is moved.
             (JobEnd::Stopped | JobEnd::Failed(_), Some(Reason::NoProgress)) => {
@@ -314,6 +301,26 @@ impl Runner {
 
     /// When the next watchdog bites.
     pub(super) fn watch_deadline(&self) -> Option<Time> {
-        self.runs.values().filter_map(|run| run.dog.deadline()).min()
+        self.runs.next_bite()
     }
+}
+
+/// Lets a run's watchdog bite, if it is due. Whether the run was given up on.
+fn bite(now: Time, node: &NodeId, job: &JobId, run: &mut Run, out: &mut Vec<Effect>) -> bool {
+    let (bite, epoch) = (run.dog.bite(now), run.epoch);
+    let told = |reason| {
+        let event = Event::new(EventKind::JobStuck, node.clone(), reason);
+        Effect::Tell(event.job(job.clone(), epoch))
+    };
+    match bite {
+        None => {}
+        Some(Bite::Stop) => run.stop(now, job, Reason::NoProgress, out),
+        Some(Bite::Report) => out.push(told(Reason::WillNotStop)),
+        Some(Bite::Cut) => {
+            out.push(told(Reason::WillNotStop));
+            out.push(Effect::Cut { job: job.clone(), epoch });
+        }
+        Some(Bite::GiveUp) => out.push(told(Reason::CutInVain)),
+    }
+    bite == Some(Bite::GiveUp)
 }

@@ -142,13 +142,6 @@ async fn a_connection_that_breaks_under_a_write_is_unknown_and_under_a_repeatabl
     assert_eq!(store.renew(&lease).await.unwrap(), Renewed::Extended);
 }
 
-/// How often the server was sent a script's text to run.
-fn texts(redis: &Redis) -> u64 {
-    let told = redis.command(&["INFO", "commandstats"]);
-    let of = |line: &str| line.strip_prefix("cmdstat_eval:calls=")?.split(',').next()?.parse().ok();
-    told.lines().find_map(of).unwrap_or(0)
-}
-
 #[tokio::test]
 async fn a_server_knows_all_scripts_before_the_first_call_and_again_after_its_restart() {
     let mut redis = Redis::durable();
@@ -166,7 +159,7 @@ async fn a_server_knows_all_scripts_before_the_first_call_and_again_after_its_re
         store.beat(&beat(&m, round, 0)).await.unwrap();
         store.put(&key("a"), b"x", Expect::Any, None).await.unwrap();
         store.release(&lease, None).await.unwrap();
-        assert_eq!(texts(&redis), 1, "the greeting, and nothing after it");
+        assert_eq!(redis.calls("eval"), 1, "the greeting, and nothing after it");
         redis.kill();
         redis.start_again();
     }

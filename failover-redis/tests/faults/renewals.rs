@@ -40,13 +40,6 @@ async fn renew_all(store: &RedisStore, leases: &[Lease]) -> Vec<Result<Renewed>>
     all
 }
 
-/// How many scripts the server was asked to run by their hash.
-fn calls(redis: &Redis) -> u64 {
-    let told = redis.command(&["INFO", "commandstats"]);
-    let of = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
-    told.lines().find_map(of).expect("some were run")
-}
-
 #[tokio::test]
 async fn many_at_once_take_a_few_calls_and_each_has_its_own_answer() {
     let redis = Redis::start();
@@ -58,13 +51,13 @@ async fn many_at_once_take_a_few_calls_and_each_has_its_own_answer() {
     // Held again, and not by what is renewed.
     granted(&store, "l0", &member("b", 2), LONG).await;
     all[1].term = all[1].term.next();
-    let before = calls(&redis);
+    let before = redis.calls("evalsha");
     let answers = renew_all(&store, &all).await;
     for (n, answer) in answers.into_iter().enumerate() {
         let wanted = if n % 3 == 0 || n == 1 { Renewed::Lost } else { Renewed::Extended };
         assert_eq!(answer.unwrap(), wanted, "l{n}");
     }
-    let took = calls(&redis) - before;
+    let took = redis.calls("evalsha") - before;
     assert!(took <= 20, "{took} calls");
 }
 

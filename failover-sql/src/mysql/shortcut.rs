@@ -12,7 +12,7 @@ use super::now;
 use super::session::Database;
 use crate::dialect::{Fault, Lane, Value, args};
 use crate::hot::{Hot, Seen};
-use crate::lanes::perhaps_given_back;
+use crate::lanes::perhaps_applied;
 use crate::schema::VERSION;
 
 /// Where this still is the store that was opened, on a server that takes writes.
@@ -140,12 +140,12 @@ impl Database {
                 args.extend(self.same_store());
                 match self.alone(operation, Lane::Durable, RELEASE, args).await? {
                     Done { rows: 1, .. } => Ok(Some(0)),
-                    Done { repeated: true, .. } => Err(perhaps_given_back(operation)),
+                    Done { repeated: true, .. } => Err(perhaps_applied(operation)),
                     _ => Ok(None),
                 }
             }
             // No one statement writes two tables.
-            Hot::Assign { .. } | Hot::Install { .. } => Ok(None),
+            Hot::Assign { .. } | Hot::Install { .. } | Hot::Put { .. } => Ok(None),
         }
     }
 

@@ -5,6 +5,7 @@ mod connection;
 mod fence;
 mod open;
 mod options;
+mod put;
 mod row;
 mod session;
 mod shortcut;

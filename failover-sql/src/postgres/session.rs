@@ -19,7 +19,7 @@ use super::watch::Listener;
 use crate::dialect::{Access, Dialect, Fault, Glance, Lane, Row, Save, Session, Sql, Value, Words, args};
 use crate::fence::FenceWords;
 use crate::hot::Hot;
-use crate::lanes::{Connections, Taken, doubted, perhaps_given_back};
+use crate::lanes::{Connections, Taken, doubted, perhaps_applied};
 use crate::schema;
 use crate::store::StoreIdentity;
 
@@ -157,7 +157,7 @@ impl Database {
         Arc::clone(known.entry((template, pooled)).or_insert_with(|| self.sql.render(&complete(template, here)).into()))
     }
 
-    /// A shortcut behind a pooler: its parts are several messages, and only a transaction keeps them in one session.
+    /// A shortcut behind a pooler: its parts are several messages, and only a transaction keeps them in one session. Or one that must not be sent twice.
     async fn shortcut_in_transaction(
         self: &Arc<Self>,
         operation: &'static str,
@@ -165,9 +165,10 @@ impl Database {
         template: &'static str,
         args: Vec<Value>,
     ) -> Result<Option<u64>, Fault> {
-        let taken = self.begin(operation, lane, Access::Write).await?;
+        let mut taken = self.begin(operation, lane, Access::Write).await?;
+        let sql = self.shortcut(template, taken.get().pooled);
         let mut session = PgSession { operation, access: Access::Write, taken, database: Arc::clone(self) };
-        let rows = session.rows(self.shortcut(template, true), args).await?;
+        let rows = session.rows(sql, args).await?;
         let number = rows.first().map(|row| row.number(0)).transpose()?;
         session.end().await?;
         Ok(number)
@@ -312,10 +313,14 @@ impl Dialect for Postgres {
         let database = &self.database;
         let lane = match of {
             Hot::Beat { .. } | Hot::Renew { .. } => Lane::Pulse,
-            Hot::Acquire { .. } | Hot::Release { .. } | Hot::Assign { .. } | Hot::Install { .. } => Lane::Durable,
+            Hot::Acquire { .. } | Hot::Release { .. } | Hot::Assign { .. } | Hot::Install { .. } | Hot::Put { .. } => {
+                Lane::Durable
+            }
         };
         let (template, args) = statement(of, self.cluster.as_str(), &database.identity, &database.channel);
-        if database.server.is_pooled() {
+        // Where nothing is, nothing would tell a second attempt that the first was applied and what it wrote is gone again: what begins a transaction finds out
+        // whether the connection still is one.
+        if database.server.is_pooled() || matches!(of, Hot::Put { over: None, .. }) {
             return database.shortcut_in_transaction(operation, lane, template, args).await;
         }
         // All but one may be sent again, whether or not they were applied (law 5).
@@ -330,8 +335,8 @@ impl Dialect for Postgres {
                     let row = rows.into_iter().next().map(|values| Row { operation, values });
                     let number = row.map(|row| row.number(0)).transpose()?;
                     taken.give_back();
-                    if sent && number.is_none() && matches!(of, Hot::Release { .. }) {
-                        return Err(perhaps_given_back(operation));
+                    if sent && number.is_none() && matches!(of, Hot::Release { .. } | Hot::Put { .. }) {
+                        return Err(perhaps_applied(operation));
                     }
                     return Ok(number);
                 }

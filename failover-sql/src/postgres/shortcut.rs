@@ -10,10 +10,11 @@
 use failover_core::{Member, record};
 
 use super::fence::MOMENT;
+use super::put;
 use super::session::{WORDS, saved, which};
 use crate::dialect::{Value, args};
 use crate::hot::Hot;
-use crate::keys::{BEATS, JOBS, lease_area};
+use crate::keys::{BEATS, JOBS, lease_area, state_area};
 use crate::schema;
 use crate::store::StoreIdentity;
 
@@ -130,6 +131,11 @@ pub(super) fn statement(
             args.pop();
             args.extend(args![JOBS, &fence.name, fence.term.0, seen.revision, seen.state_version]);
             INSTALL
+        }
+        Hot::Put { key, value, over, fence, seen } => {
+            let (template, more) = put::statement((*key, *value), *over, *fence, *seen, hint(&state_area(key)));
+            args.extend(more);
+            template
         }
     };
     (template, args)

@@ -3,6 +3,7 @@
 
 mod assign;
 mod bad_input;
+mod documents;
 mod faults;
 mod fence;
 mod restored;

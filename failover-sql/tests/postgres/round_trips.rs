@@ -15,13 +15,13 @@ use failover_core::{
 use super::{LONG, SERVER, granted, job, member, open};
 
 /// Passes connections on, and counts how often a client spoke after it was answered.
-struct Counter {
-    port: u16,
+pub(super) struct Counter {
+    pub(super) port: u16,
     trips: Arc<AtomicU64>,
 }
 
 impl Counter {
-    fn before(server: u16) -> Self {
+    pub(super) fn before(server: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let trips = Arc::new(AtomicU64::new(0));
@@ -52,7 +52,7 @@ impl Counter {
         Self { port, trips }
     }
 
-    async fn of<T>(&self, call: impl Future<Output = T>) -> (u64, T) {
+    pub(super) async fn of<T>(&self, call: impl Future<Output = T>) -> (u64, T) {
         let before = self.trips.load(Ordering::SeqCst);
         let answer = call.await;
         (self.trips.load(Ordering::SeqCst) - before, answer)

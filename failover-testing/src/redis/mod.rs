@@ -143,6 +143,19 @@ impl Redis {
         command(self.port, self.password.as_deref(), parts)
     }
 
+    /// How often it has run this command since its start, in the words of its own statistics, such as `evalsha`.
+    ///
+    /// # Panics
+    /// If it does not tell.
+    pub fn calls(&self, command: &str) -> u64 {
+        let told = self.command(&["INFO", "commandstats"]);
+        let of = |line: &str| {
+            let rest = line.strip_prefix("cmdstat_")?.strip_prefix(command)?.strip_prefix(":calls=")?;
+            rest.split(',').next()?.parse().ok()
+        };
+        told.lines().find_map(of).unwrap_or(0)
+    }
+
     /// Loses all data, behind the back of everybody who is connected.
     pub fn wipe(&self) {
         self.command(&["FLUSHALL"]);
@@ -194,6 +207,15 @@ mod tests {
             redis.restart_empty();
             assert_eq!(redis.command(&["DBSIZE"]), "0");
         }
+    }
+
+    #[test]
+    fn a_server_counts_the_calls_of_each_command() {
+        let redis = Redis::start();
+        redis.command(&["SET", "k", "v"]);
+        redis.command(&["SET", "k", "w"]);
+        redis.command(&["SETNX", "k", "x"]);
+        assert_eq!((redis.calls("set"), redis.calls("setnx"), redis.calls("get")), (2, 1, 0));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Round {
 const AT_ONCE_IN_A_BEAT: u32 = 6;
 /// So often in a beat a hint brings a read forward; a storm that goes on longer finds the reads further apart (law 17).
 const EAGER_IN_A_BEAT: u32 = 12;
-/// So often in a beat what is new about a node is told at this very moment: that it is standby, and that it has prepared itself.
+/// So often in a beat what is new about a node is told as soon as it is so: that it is standby, and that it has prepared itself.
 const NEWS_AT_ONCE_IN_A_BEAT: u32 = 3;
 
 impl Round {
@@ -57,14 +57,19 @@ impl Round {
         }
     }
 
-    /// Something may have changed. However many hints come, after the first few of a beat a fiftieth of it lies between two reads, and a tenth once it
-    /// has seen many.
+    /// Something may have changed that somebody waits for. However many hints come, after the first few of a beat a fiftieth of it lies between two reads, and
+    /// a tenth once it has seen many.
     pub(super) fn hint(&mut self, now: Time, beat: Duration) {
-        let spacing = match self.times(now, beat) {
-            0..AT_ONCE_IN_A_BEAT => Duration::ZERO,
-            AT_ONCE_IN_A_BEAT..EAGER_IN_A_BEAT => beat / 50,
-            EAGER_IN_A_BEAT.. => beat / 10,
-        };
+        if self.times(now, beat) < AT_ONCE_IN_A_BEAT {
+            self.bring_forward(now, Duration::ZERO);
+        } else {
+            self.hint_apart(now, beat);
+        }
+    }
+
+    /// The same of what nobody waits for: never one read upon the other.
+    pub(super) fn hint_apart(&mut self, now: Time, beat: Duration) {
+        let spacing = if self.times(now, beat) < EAGER_IN_A_BEAT { beat / 50 } else { beat / 10 };
         self.bring_forward(now, spacing);
     }
 
@@ -95,11 +100,14 @@ pub(super) struct Cadence {
     pub(super) control: Round,
     seq: u64,
     beaten: Option<(Term, News)>,
+    /// What is new waits until then.
+    tell_from: Time,
 }
 
 impl Cadence {
     pub(super) fn new() -> Self {
-        Self { beat: Round::new(), look: Round::new(), feed: Round::new(), control: Round::new(), seq: 0, beaten: None }
+        let round = Round::new();
+        Self { beat: round, look: round, feed: round, control: round, seq: 0, beaten: None, tell_from: Time::ZERO }
     }
 
     /// What is done every beat is due within this one, if it was put off to a later moment.
@@ -207,10 +215,14 @@ impl Machine {
         let beat = self.timing.beat();
         let news = News { lag: self.lag(now), ..self.news() };
         let term = self.node.term().unwrap_or_default();
-        if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
-            // What is new about a node is told at once, yet not much more than ten times a beat.
+        if matches!(self.stage, Stage::Demoting | Stage::Leaving) && !self.active.claim.is_idle() {
+            // Giving the role away comes first, and then taking it, which what is told of it would be in the way of.
+            self.cadence.tell_from = now + beat / 50;
+        } else if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
+            // What is new about a node is told at once, yet not one thing upon the other, and not much more than ten times a beat.
             let is_rare = self.cadence.beat.times(now, beat) < NEWS_AT_ONCE_IN_A_BEAT;
-            self.cadence.beat.bring_forward(now, if is_rare { Duration::ZERO } else { beat / 10 });
+            let from = now.max(self.cadence.tell_from);
+            self.cadence.beat.bring_forward(from, if is_rare { beat / 50 } else { beat / 10 });
         }
         if let Some(overdue) = self.peers.next_overdue(&self.overdue()) {
             // Not only the next look after it, but one at the moment when a silent node becomes missing.

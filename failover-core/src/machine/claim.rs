@@ -98,7 +98,8 @@ impl Claim {
     pub fn seek(&mut self, now: Time) {
         if self.is_idle() {
             let armed = self.head_start.is_zero() && !self.left_to_another;
-            self.state = State::Seeking(Seeking { try_at: now, free_at: None, armed, open: None, hinted: false });
+            let try_at = if self.left_to_another { now + self.spacing() } else { now };
+            self.state = State::Seeking(Seeking { try_at, free_at: None, armed, open: None, hinted: false });
         }
     }
 
@@ -143,9 +144,14 @@ impl Claim {
         self.state = State::Releasing { lease, successor, give_up_at, try_at: now, open: None };
     }
 
+    /// How long to leave at least between two looks.
+    fn spacing(&self) -> Duration {
+        self.timing.beat() / 50
+    }
+
     /// Something may have changed about the lease.
     pub fn hint(&mut self, now: Time) {
-        let spacing = self.timing.beat() / 50;
+        let spacing = self.spacing();
         if let State::Seeking(seeking) = &mut self.state {
             if seeking.open.is_some() {
                 seeking.hinted = true;
@@ -154,7 +160,7 @@ impl Claim {
             let soonest = self.asked_at.map_or(now, |at| now.max(at + spacing));
             if soonest < seeking.try_at {
                 seeking.try_at = soonest;
-                seeking.armed = self.head_start.is_zero();
+                seeking.armed = self.head_start.is_zero() && !self.left_to_another;
                 // What was predicted may not hold any more; what was seen does.
                 seeking.free_at = seeking.free_at.filter(|at| *at <= now);
             }

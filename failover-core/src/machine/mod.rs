@@ -340,7 +340,7 @@ impl Machine {
 
     fn on_hint(&mut self, now: Time, hint: &Hint) {
         match hint {
-            Hint::Heartbeats => self.cadence.look.hint(now, self.timing.beat()),
+            Hint::Heartbeats => self.cadence.look.hint_apart(now, self.timing.beat()),
             Hint::Jobs => self.cadence.feed.hint(now, self.timing.beat()),
             Hint::Control => self.cadence.control.hint(now, self.timing.beat()),
             Hint::Lease(name) if name == self.active.claim.name() => self.active.claim.hint(now),

@@ -199,8 +199,11 @@ impl Shared {
                             self.holds.hand_over(name, keeper);
                         }
                         self.never_falls(call, name.as_str(), 0, term)?;
-                        if let Some(old) = standing.etcd_lease() {
-                            self.let_go(old);
+                        match (standing.etcd_lease(), &standing.tenant) {
+                            // In the middle of a hand-over there is more to write, and this can wait.
+                            (Some(old), Claim::Reserved { .. }) => self.stock.leave(old),
+                            (Some(old), Claim::Held { .. } | Claim::Free) => self.let_go(old),
+                            (None, _) => {}
                         }
                         let ttl = ttl.min(on.lasts);
                         let lease = Lease { name: name.clone(), holder: member.clone(), term: Term(term), ttl };

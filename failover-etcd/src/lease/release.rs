@@ -1,19 +1,24 @@
 //! Releases: one transaction, if this handle saw the hold last.
 //!
-//! A reservation hangs on what the hold hung on: so the successor does not wait until another etcd lease is granted. Afterwards
-//! it is given a shorter one, unless it has been taken up by then. Whoever dies in between leaves it until the hold would
+//! A reservation hangs on what the hold hung on: so the successor does not wait until another etcd lease is granted. A successor that lives takes it up at once, which the
+//! watch tells; one that does not is given a shorter one, and nothing is written beside what the successor writes. Whoever dies in between leaves it until the hold would
 //! have lapsed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use failover_core::{Lease, NodeId, Result, Timing};
+use failover_core::{Lease, LeaseName, NodeId, Result, Timing};
 
 use super::record::{Standing, reserve_value};
 use super::{TIDY, new_id};
 use crate::classify::What;
 use crate::connection::Call;
+use crate::keys::lease_area;
 use crate::store::Shared;
 use crate::txn::{Commit, Op};
+
+/// How long a successor may take to ask, before what is kept for it is kept for less.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Shared {
     pub(super) async fn release(
@@ -38,10 +43,11 @@ impl Shared {
                     Commit::Applied { .. } => {
                         self.holds.close(name);
                         match successor {
-                            // If this fails, it is kept for the successor a little longer.
-                            Some(node) => {
+                            Some(node) if tokio::time::timeout(PATIENCE, self.taken_up(name, held)).await.is_err() => {
+                                // If this fails, it is kept for the successor a little longer.
                                 drop(tokio::time::timeout(TIDY, self.shorten(call, lease, node, held)).await);
                             }
+                            Some(_) => {}
                             None => self.let_go(held),
                         }
                         return Ok(());
@@ -57,6 +63,15 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Waits until a reservation that hangs on this etcd lease is there no more, as far as this handle is told.
+    async fn taken_up(&self, name: &LeaseName, old: i64) {
+        let (key, area) = ([self.keys.reserve(name)], lease_area(name));
+        let mut told = 0;
+        while self.guess(&key).is_some_and(|view| view.at(0).is_some_and(|entry| entry.lease == old)) {
+            told = self.hints.changed(&area, told).await;
+        }
     }
 
     /// Gives a reservation an etcd lease of its own, which lasts a third of the ttl, unless it was taken up by now.

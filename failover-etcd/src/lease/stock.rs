@@ -30,6 +30,8 @@ struct Shelf {
     /// The time to live that was asked for last, in seconds; zero before the first acquisition.
     wanted: i64,
     spare: Option<Spare>,
+    /// What nothing hangs on any more, to be given back with the next renewal.
+    left: Vec<i64>,
     /// It is being seen to.
     busy: bool,
 }
@@ -94,6 +96,11 @@ impl Stock {
         lock(&self.0).wanted = seconds;
     }
 
+    /// Leaves an etcd lease to be given back with the next renewal. If there is none it lapses.
+    pub(super) fn leave(&self, id: i64) {
+        lock(&self.0).left.push(id);
+    }
+
     /// Takes what is in stock, if it is for this time to live and does not seem to have lapsed.
     pub(super) fn take(&self, seconds: i64, now: Time) -> Option<Spare> {
         let mut there = lock(&self.0);
@@ -126,6 +133,8 @@ impl Drop for Seeing {
 impl Shared {
     /// Sees to it, in the background, that there is something in stock.
     pub(super) fn tend(self: &Arc<Self>) {
+        let left = std::mem::take(&mut lock(&self.stock.0).left);
+        left.into_iter().for_each(|left| self.let_go(left));
         let Some((wanted, spare)) = self.stock.begin(self.now()) else { return };
         let seeing = Seeing(Arc::clone(self));
         tokio::spawn(async move {

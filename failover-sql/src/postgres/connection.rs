@@ -20,6 +20,8 @@ pub(super) struct Link {
     pub(super) connection: PgConnection,
     /// Whether each transaction may be in another of the server's sessions.
     pub(super) pooled: bool,
+    /// Whether what takes over has been run on it.
+    pub(super) warm: bool,
 }
 
 /// Where a store is: tables that were restored, copied or promoted are elsewhere.
@@ -186,7 +188,7 @@ impl Server {
         self.durability.store(index.unwrap_or(0), Ordering::Relaxed);
         let origin = Origin { clock: text(5)?.unwrap_or_default(), timeline: text(6)?.unwrap_or_default() };
         let alone = text(0)?.is_some();
-        Ok((Link { connection, pooled: false }, origin, alone))
+        Ok((Link { connection, pooled: false, warm: false }, origin, alone))
     }
 
     /// Whether this is where the store was opened.

@@ -9,6 +9,7 @@ mod put;
 mod row;
 mod session;
 mod shortcut;
+mod warm;
 mod watch;
 
 pub use options::{Pooler, PostgresOptions, Promotion};

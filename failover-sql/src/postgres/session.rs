@@ -1,11 +1,12 @@
 //! Transactions on the server: [`Dialect`] and [`Session`] for `PostgreSQL`.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use failover_core::{ClusterName, Durability, Error, ErrorKind, Result};
+use failover_core::{ClusterName, Durability, Error, ErrorKind, LeaseName, Result};
 use serde_json::Value as Json;
 use sqlx::AssertSqlSafe;
 
@@ -82,6 +83,8 @@ pub(super) struct Database {
     finish: [Arc<str>; 2],
     /// A query by itself, with what makes sure of the store.
     glance: String,
+    /// Whether a lease was held through this handle.
+    holds: AtomicBool,
     shortcuts: Mutex<HashMap<(&'static str, bool), Arc<str>>>,
     pulse: Connections<Link>,
     durable: Connections<Link>,
@@ -108,7 +111,12 @@ impl Database {
             "SELECT m.version, m.store, m.clock, true, {moment}, r.* FROM {{meta}} AS m LEFT JOIN ({{query}}) AS r ON true WHERE m.id = 1"
         ));
         let (pulse, durable, shortcuts) = (Connections::new(MOST), Connections::new(MOST), Mutex::default());
-        Self { server, sql, identity, origin, channel, here, finish, glance, shortcuts, pulse, durable }
+        let holds = AtomicBool::new(false);
+        Self { server, sql, identity, origin, channel, here, finish, glance, holds, shortcuts, pulse, durable }
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.holds.load(Ordering::Relaxed)
     }
 
     async fn take(&self, operation: &'static str, lane: Lane) -> Result<Taken<Link>, Fault> {
@@ -151,7 +159,7 @@ impl Database {
         }
     }
 
-    fn shortcut(&self, template: &'static str, pooled: bool) -> Arc<str> {
+    pub(super) fn shortcut(&self, template: &'static str, pooled: bool) -> Arc<str> {
         let mut known = self.shortcuts.lock().unwrap_or_else(PoisonError::into_inner);
         let here = if pooled { self.here.as_str() } else { "true" };
         Arc::clone(known.entry((template, pooled)).or_insert_with(|| self.sql.render(&complete(template, here)).into()))
@@ -301,6 +309,10 @@ impl Dialect for Postgres {
         self.listener.changed(&self.database, area, since).await
     }
 
+    fn holds(&self, _name: &LeaseName, held: bool) {
+        self.database.holds.fetch_or(held, Ordering::Relaxed);
+    }
+
     fn words(&self) -> Words {
         WORDS
     }
@@ -334,7 +346,7 @@ impl Dialect for Postgres {
                 Ok(rows) => {
                     let row = rows.into_iter().next().map(|values| Row { operation, values });
                     let number = row.map(|row| row.number(0)).transpose()?;
-                    taken.give_back();
+                    database.keep(lane, taken);
                     if sent && number.is_none() && matches!(of, Hot::Release { .. } | Hot::Put { .. }) {
                         return Err(perhaps_applied(operation));
                     }
@@ -370,7 +382,7 @@ impl Dialect for Postgres {
                 Err(e) if is_ended(&e) && std::mem::take(&mut again) => continue,
                 Err(e) => return Err(classify(operation, Stage::Before, e)),
             };
-            taken.give_back();
+            database.keep(lane, taken);
             let rows: Vec<Row> = rows.into_iter().map(|values| Row { operation, values }).collect();
             database.check(operation, rows.first())?;
             let now = rows.first().map_or(Ok(0), |row| row.int(4))?;

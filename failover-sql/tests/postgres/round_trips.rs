@@ -5,9 +5,11 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use failover_core::heartbeat::News;
 use failover_core::job::{Assigned, JobReport, JobStatus, Move, Step};
+use failover_core::state::{Expect, Written};
 use failover_core::{
     Capacity, Epoch, Heartbeat, HeartbeatStore, JobAssigner, LeaseManager, Revision, Role, StateKey, StateStore, Term,
 };
@@ -57,6 +59,17 @@ impl Counter {
         let answer = call.await;
         (self.trips.load(Ordering::SeqCst) - before, answer)
     }
+
+    /// Waits until what is done beside the calls is over.
+    async fn quiet(&self) {
+        loop {
+            let before = self.trips.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if self.trips.load(Ordering::SeqCst) == before {
+                return;
+            }
+        }
+    }
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, seen: impl Fn()) {
@@ -101,6 +114,35 @@ async fn a_hot_operation_is_one_round_trip() {
     assert_eq!(trips, 1, "a release to a successor");
     assert_eq!(counter.of(granted(&store, "l", &b, LONG)).await.0, 1, "a grant of what is reserved");
     assert_eq!(store.sightings().await.unwrap()[0].heartbeat, beat(4, 7));
+}
+
+#[tokio::test]
+async fn whoever_holds_a_lease_has_what_a_takeover_takes_ready_before_it_happens() {
+    let database = SERVER.database();
+    let counter = Counter::before(SERVER.port());
+    let (store, other) = (open(&database.url_at(counter.port)).await, open(&database.url()).await);
+    let (a, b) = (member("a", 1), member("b", 2));
+    // All that a takeover finds has been there for long.
+    let lease = granted(&other, "active", &b, LONG).await;
+    other.assign(&lease, &[]).await.unwrap();
+    let key = StateKey::new("k").unwrap();
+    let Written::Written(version) = other.put(&key, b"", Expect::Absent, Some(&lease)).await.unwrap() else {
+        panic!("nobody else writes it")
+    };
+    other.release(&lease, Some(&a.node)).await.unwrap();
+
+    let own = granted(&store, "node/a", &a, LONG).await;
+    // Any call after it; what it holds is known by then.
+    store.get(&key).await.unwrap();
+    counter.quiet().await;
+    let (trips, lease) = counter.of(granted(&store, "active", &a, LONG)).await;
+    assert_eq!(trips, 1, "the grant");
+    assert_eq!(counter.of(store.assign(&lease, &[])).await.0, 1, "its fence");
+    assert_eq!(counter.of(store.put(&key, b"1", Expect::Version(version), Some(&lease))).await.0, 1, "a document");
+    let fresh = StateKey::new("fresh").unwrap();
+    assert_eq!(counter.of(store.put(&fresh, b"1", Expect::Absent, Some(&lease))).await.0, 3, "another");
+    assert_eq!(counter.of(store.release(&lease, Some(&b.node))).await.0, 1, "a release");
+    assert_eq!(counter.of(store.release(&own, None)).await.0, 1, "another");
 }
 
 #[tokio::test]

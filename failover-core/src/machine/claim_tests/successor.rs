@@ -15,10 +15,13 @@ fn left_to(successor: Option<&str>) -> Claim {
 #[test]
 fn whoever_left_a_lease_to_another_looks_before_it_asks() {
     let mut claim = left_to(Some("b"));
-    let (ticket, call) = ask(&mut claim, at(110));
+    // Not at once, however it is hinted at: the other is about to ask.
+    claim.hint(at(111));
+    assert_eq!(claim.poll(at(119)), None);
+    let (ticket, call) = ask(&mut claim, at(130));
     assert!(matches!(call, Call::Current(_)), "{call:?}");
     // A look that fails is made again.
-    claim.outcome(at(120), at(110), ticket, &Err(Fault::Failed));
+    claim.outcome(at(140), at(130), ticket, &Err(Fault::Failed));
     let again = claim.deadline().unwrap();
     let (ticket, call) = ask(&mut claim, again);
     assert!(matches!(call, Call::Current(_)), "{call:?}");

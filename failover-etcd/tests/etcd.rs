@@ -13,6 +13,8 @@ mod fence;
 mod input;
 #[path = "etcd/jobs.rs"]
 mod jobs;
+#[path = "etcd/reserve.rs"]
+mod reserve;
 #[path = "etcd/round_trips.rs"]
 mod round_trips;
 #[path = "etcd/servers.rs"]

@@ -7,6 +7,7 @@ use super::event::{Event, EventKind};
 use super::input::{Fault, Reply};
 use super::peers::Sign;
 use super::reason::Reason;
+use super::round::Round;
 use super::steward::Steward;
 use super::table::{Stage, Trigger};
 use super::{Machine, Purpose};
@@ -24,72 +25,8 @@ const FEED_PAGE: usize = 500;
 /// How many control documents are read: there are three.
 const CONTROL_PAGE: usize = 16;
 
-/// One thing that is done every beat, or sooner.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Round {
-    due: Time,
-    /// After a failure: not before this, whatever brings it forward.
-    not_before: Time,
-    last: Option<Time>,
-    /// How often it was done in the beat that began then.
-    window: (Time, u32),
-    /// When the last one that was answered was sent.
-    answered: Option<Time>,
-    newer: bool,
-}
-
-/// So often in a beat a hint brings a read forward to this very moment: the steps of a switchover follow one another closer than any spacing.
-const AT_ONCE_IN_A_BEAT: u32 = 6;
-/// So often in a beat a hint brings a read forward; a storm that goes on longer finds the reads further apart (law 17).
-const EAGER_IN_A_BEAT: u32 = 12;
 /// So often in a beat what is new about a node is told as soon as it is so: that it is standby, and that it has prepared itself.
 const NEWS_AT_ONCE_IN_A_BEAT: u32 = 3;
-
-impl Round {
-    const fn new() -> Self {
-        Self {
-            due: Time::ZERO,
-            not_before: Time::ZERO,
-            last: None,
-            window: (Time::ZERO, 0),
-            answered: None,
-            newer: false,
-        }
-    }
-
-    /// Something may have changed that somebody waits for. However many hints come, after the first few of a beat a fiftieth of it lies between two reads, and
-    /// a tenth once it has seen many.
-    pub(super) fn hint(&mut self, now: Time, beat: Duration) {
-        if self.times(now, beat) < AT_ONCE_IN_A_BEAT {
-            self.bring_forward(now, Duration::ZERO);
-        } else {
-            self.hint_apart(now, beat);
-        }
-    }
-
-    /// The same of what nobody waits for: never one read upon the other.
-    pub(super) fn hint_apart(&mut self, now: Time, beat: Duration) {
-        let spacing = if self.times(now, beat) < EAGER_IN_A_BEAT { beat / 50 } else { beat / 10 };
-        self.bring_forward(now, spacing);
-    }
-
-    /// How often it was done in this beat.
-    fn times(&self, now: Time, beat: Duration) -> u32 {
-        let (since, times) = self.window;
-        if now < since + beat { times } else { 0 }
-    }
-
-    fn go(&mut self, now: Time, beat: Duration) {
-        let (since, times) = self.window;
-        self.window = if now >= since + beat { (now, 1) } else { (since, times + 1) };
-        (self.last, self.due) = (Some(now), now + beat);
-    }
-
-    fn bring_forward(&mut self, now: Time, spacing: Duration) {
-        let soonest = self.last.map_or(now, |last| now.max(last + spacing));
-        self.due = self.due.min(soonest.max(self.not_before));
-    }
-}
 
 /// The rounds of a node.
 #[derive(Debug, Clone)]
@@ -100,14 +37,12 @@ pub(super) struct Cadence {
     pub(super) control: Round,
     seq: u64,
     beaten: Option<(Term, News)>,
-    /// What is new waits until then.
-    tell_from: Time,
 }
 
 impl Cadence {
     pub(super) fn new() -> Self {
         let round = Round::new();
-        Self { beat: round, look: round, feed: round, control: round, seq: 0, beaten: None, tell_from: Time::ZERO }
+        Self { beat: round, look: round, feed: round, control: round, seq: 0, beaten: None }
     }
 
     /// What is done every beat is due within this one, if it was put off to a later moment.
@@ -215,14 +150,12 @@ impl Machine {
         let beat = self.timing.beat();
         let news = News { lag: self.lag(now), ..self.news() };
         let term = self.node.term().unwrap_or_default();
-        if matches!(self.stage, Stage::Demoting | Stage::Leaving) && !self.active.claim.is_idle() {
-            // Giving the role away comes first, and then taking it, which what is told of it would be in the way of.
-            self.cadence.tell_from = now + beat / 50;
-        } else if self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
+        // Giving the role away comes first: to tell of it would be in its way.
+        let gives_away = matches!(self.stage, Stage::Demoting | Stage::Leaving) && !self.active.claim.is_idle();
+        if !gives_away && self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
             // What is new about a node is told at once, yet not one thing upon the other, and not much more than ten times a beat.
             let is_rare = self.cadence.beat.times(now, beat) < NEWS_AT_ONCE_IN_A_BEAT;
-            let from = now.max(self.cadence.tell_from);
-            self.cadence.beat.bring_forward(from, if is_rare { beat / 50 } else { beat / 10 });
+            self.cadence.beat.bring_forward(now, if is_rare { beat / 50 } else { beat / 10 });
         }
         if let Some(overdue) = self.peers.next_overdue(&self.overdue()) {
             // Not only the next look after it, but one at the moment when a silent node becomes missing.

@@ -9,7 +9,7 @@
 //! | `lifecycle` | what a stage begins and ends: the one user of the table |
 //! | `settings`, `pace`, `version` | what operators set; how fast it is, live; whether its version keeps it back |
 //! | `campaign`, `standoff` | whether and when to ask for the active lease; a fence above its terms |
-//! | `cadence` | when to beat and to read |
+//! | `cadence`, `round` | when to beat and to read |
 //! | `runner`, `runs`, `watchdog` | the jobs of this node |
 //! | `steward`, `fencing`, `ground` | the duties of the active node; where jobs go is decided by [`plan`](crate::plan) |
 //! | `archive`, `minutes`, `response`, `cases`, `chronicle`, `course` | what the active node writes down, and the response actions |
@@ -57,6 +57,7 @@ mod reason;
 mod relief;
 mod response;
 mod roster;
+mod round;
 mod runner;
 mod runs;
 mod settings;

@@ -47,7 +47,7 @@ async fn spare(host: &Client) -> i64 {
 }
 
 /// The etcd lease that a hold hangs on.
-async fn hangs_on(host: &mut Client, name: &str) -> i64 {
+pub(super) async fn hangs_on(host: &mut Client, name: &str) -> i64 {
     let found = host.get("failover/", Some(GetOptions::new().with_prefix())).await.unwrap();
     let hold = found.kvs().iter().find(|kv| kv.key().ends_with(format!("/lease/{name}").as_bytes()));
     hold.expect("it is held").lease()

@@ -31,7 +31,7 @@ const BEAT: &str = "\
 
 const ACQUIRE: &str = "\
     WITH locked AS MATERIALIZED (SELECT term, format, holder, incarnation, successor, ends FROM {leases} \
-        WHERE cluster = $1 AND name = $6 AND (ends <= {now} OR holder IS NULL OR (holder = $7 AND incarnation = $8)) FOR UPDATE), \
+        WHERE cluster = $1 AND name = $6 AND (ends <= {now} OR (holder IS NULL AND coalesce(successor, $7) = $7) OR (holder = $7 AND incarnation = $8)) FOR UPDATE), \
     at AS MATERIALIZED (SELECT locked.*, {now} AS now FROM locked), \
     new AS (UPDATE {leases} AS l SET format = $5, holder = $7, incarnation = $8, successor = NULL, ends = at.now + $9, \
             lasts = $9, term = CASE WHEN at.ends > at.now AND at.holder IS NOT NULL THEN at.term \

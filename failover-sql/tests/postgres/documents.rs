@@ -36,6 +36,7 @@ async fn over_a_version_it_is_one_round_trip_and_where_nothing_is_three() {
     let counter = Counter::before(SERVER.port());
     let store = open(&database.url_at(counter.port)).await;
     let [lease, next] = tenures(&store).await;
+    counter.ready(&store).await;
     for fence in [None, Some(&lease)] {
         // The fence becomes known, and the statements are prepared.
         let warm = if fence.is_some() { "fenced/warm" } else { "free/warm" };

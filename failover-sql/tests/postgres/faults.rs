@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use failover_core::job::Submitted;
-use failover_core::lease::Renewed;
+use failover_core::lease::{Acquired, Renewed};
 use failover_core::{ClusterName, ErrorKind, JobAssigner, LeaseManager, Revision};
 use failover_testing::postgres::Postgres;
 use failover_testing::proxy::Proxy;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{LONG, SERVER, granted, in_the_end, job, member, name, open, options, try_open};
+use super::{LONG, SERVER, granted, idle, in_the_end, job, member, name, open, options, try_open};
 
 /// A proxy before the shared server. It is made outside of the test's runtime, because it has one of its own.
 async fn proxy() -> Proxy {
@@ -68,6 +68,29 @@ async fn a_restart_in_the_middle_of_a_transaction_applies_nothing_and_loses_noth
     assert_eq!(store.submit(&job("during")).await.unwrap(), Submitted::Created);
 }
 
+#[tokio::test]
+async fn whoever_asks_in_vain_waits_for_no_lock_and_is_in_nobodys_way() {
+    let database = SERVER.database();
+    let store = open(&database.url()).await;
+    let (a, b) = (member("a", 1), member("b", 2));
+    let held = granted(&store, "held", &a, LONG).await;
+    let kept = granted(&store, "kept", &a, LONG).await;
+    store.release(&kept, Some(&a.node)).await.unwrap();
+    let mut host = PgConnection::connect(&database.url()).await.unwrap();
+    host.execute("BEGIN").await.unwrap();
+    host.execute("SELECT * FROM failover_clusters, failover_leases FOR UPDATE").await.unwrap();
+    for lease in ["held", "kept"] {
+        match store.acquire(&name(lease), &b, LONG).await.unwrap() {
+            Acquired::Refused(view) => assert_eq!(view.term, held.term, "{lease}"),
+            granted @ Acquired::Granted(_) => panic!("{granted:?}"),
+        }
+    }
+    host.execute("COMMIT").await.unwrap();
+    // Whose it is, and for whom it is kept, are not refused.
+    assert_eq!(granted(&store, "held", &a, LONG).await.term, held.term);
+    assert!(granted(&store, "kept", &a, LONG).await.term > kept.term);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_open_connection_costs_one_call() {
     let database = SERVER.database();
@@ -106,6 +129,8 @@ async fn a_lost_reply_is_an_unknown_outcome_and_a_retry_keeps_the_term() {
     let a = member("a", 1);
     let lease = granted(&store, "l", &a, LONG).await;
     store.release(&lease, None).await.unwrap();
+    // Or the next call would have to connect first.
+    idle(&database).await;
     proxy.lose_replies();
     let error = store.acquire(&name("l"), &a, LONG).await.unwrap_err();
     assert!(error.is_outcome_unknown(), "{error}");

@@ -18,7 +18,7 @@ use failover_core::{
     ClusterName, Error, ErrorKind, Incarnation, JobId, JobSpec, Lease, LeaseManager, LeaseName, Member, NodeId,
 };
 use failover_sql::{PostgresOptions, SqlStore};
-use failover_testing::postgres::Postgres;
+use failover_testing::postgres::{Database, Postgres};
 
 /// The server of all tests that do it no harm.
 static SERVER: LazyLock<Postgres> = LazyLock::new(Postgres::start);
@@ -60,6 +60,17 @@ async fn granted(store: &SqlStore, lease: &str, to: &Member, ttl: Duration) -> L
         }
     }
     panic!("{to} gets no answer about {lease}");
+}
+
+/// Waits until what handles do beside their calls is over: nothing runs on the database for a while.
+async fn idle(database: &Database<'_>) {
+    let running = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name = 'failover' AND state <> 'idle'";
+    let mut looks = 0;
+    while looks < 5 {
+        looks = if database.sql(running) == "0" { looks + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Tries until it works: what a driver does after a fault.

@@ -14,6 +14,8 @@ use failover_core::{
     Capacity, Epoch, Heartbeat, HeartbeatStore, JobAssigner, LeaseManager, Revision, Role, StateKey, StateStore, Term,
 };
 
+use failover_sql::SqlStore;
+
 use super::{LONG, SERVER, granted, job, member, open};
 
 /// Passes connections on, and counts how often a client spoke after it was answered.
@@ -60,6 +62,13 @@ impl Counter {
         (self.trips.load(Ordering::SeqCst) - before, answer)
     }
 
+    /// Waits until a handle that holds a lease has its connection ready.
+    pub(super) async fn ready(&self, store: &SqlStore) {
+        // Any call on it.
+        store.get(&StateKey::new("any").unwrap()).await.unwrap();
+        self.quiet().await;
+    }
+
     /// Waits until what is done beside the calls is over.
     async fn quiet(&self) {
         loop {
@@ -102,6 +111,7 @@ async fn a_hot_operation_is_one_round_trip() {
     store.release(&lease, Some(&b.node)).await.unwrap();
     let lease = granted(&store, "l", &b, LONG).await;
     store.release(&lease, None).await.unwrap();
+    counter.quiet().await;
 
     assert_eq!(counter.of(store.beat(&beat(3, 0))).await.0, 1, "a beat");
     assert_eq!(counter.of(store.beat(&beat(4, 7))).await.0, 1, "a beat with news");
@@ -132,9 +142,7 @@ async fn whoever_holds_a_lease_has_what_a_takeover_takes_ready_before_it_happens
     other.release(&lease, Some(&a.node)).await.unwrap();
 
     let own = granted(&store, "node/a", &a, LONG).await;
-    // Any call after it; what it holds is known by then.
-    store.get(&key).await.unwrap();
-    counter.quiet().await;
+    counter.ready(&store).await;
     let (trips, lease) = counter.of(granted(&store, "active", &a, LONG)).await;
     assert_eq!(trips, 1, "the grant");
     assert_eq!(counter.of(store.assign(&lease, &[])).await.0, 1, "its fence");
@@ -158,6 +166,7 @@ async fn a_fence_is_installed_in_one_round_trip_and_lasts() {
         store.release(&lease, None).await.unwrap();
         leases.push(lease);
     }
+    counter.ready(&store).await;
     store.submit(&job("j")).await.unwrap();
     let applied = |assigned: Assigned| assigned == Assigned::Applied(Revision(1));
     // The first makes the row, the second has the statement prepared.
@@ -181,6 +190,7 @@ async fn a_single_read_is_one_round_trip() {
     let counter = Counter::before(SERVER.port());
     let store = open(&database.url_at(counter.port)).await;
     granted(&store, "l", &member("a", 1), LONG).await;
+    counter.ready(&store).await;
     let key = StateKey::new("k").unwrap();
     for round in 0..2 {
         let sightings = counter.of(store.sightings()).await.0;
@@ -199,6 +209,7 @@ async fn a_batch_of_a_hundred_takes_as_many_round_trips_as_one_of_one() {
     let store = open(&database.url_at(counter.port)).await;
     let a = member("a", 1);
     let active = granted(&store, "active", &a, LONG).await;
+    counter.ready(&store).await;
     for n in 0..102 {
         store.submit(&job(&format!("j{n}"))).await.unwrap();
     }

@@ -59,6 +59,8 @@ mod response;
 mod roster;
 mod round;
 mod runner;
+#[cfg(test)]
+mod runner_tests;
 mod runs;
 mod settings;
 mod standing;

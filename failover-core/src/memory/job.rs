@@ -147,6 +147,7 @@ impl World {
     }
 
     /// How far the feed goes.
+    #[cfg(feature = "testkit")]
     pub(crate) fn job_head(&self) -> Revision {
         self.jobs.head
     }

@@ -134,7 +134,9 @@ impl Shared {
     /// Sees to it, in the background, that there is something in stock.
     pub(super) fn tend(self: &Arc<Self>) {
         let left = std::mem::take(&mut lock(&self.stock.0).left);
-        left.into_iter().for_each(|left| self.let_go(left));
+        for id in left {
+            self.let_go(id);
+        }
         let Some((wanted, spare)) = self.stock.begin(self.now()) else { return };
         let seeing = Seeing(Arc::clone(self));
         tokio::spawn(async move {

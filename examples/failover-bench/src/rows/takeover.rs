@@ -86,9 +86,6 @@ async fn crash(pair: &mut Pair) -> Outcome<Duration> {
 pub(super) async fn measure(scale: &Scale, results: &mut Results) -> Outcome<()> {
     let mut sites = Vec::new();
     for kind in Kind::ALL {
-        if std::env::var("ONLY_STORE").is_ok_and(|only| !only.split(',').any(|o| o == kind.name())) {
-            continue;
-        }
         sites.push(Site::set(kind).await?);
     }
     for round in 0..scale.trials {

@@ -48,6 +48,23 @@ fn nothing_is_given_back_while_a_child_goes_on_for_a_host_that_has_ended() {
     });
 }
 
+/// As a process does that goes into the background.
+#[test]
+fn nothing_is_given_back_while_what_the_host_has_forked_goes_on_and_the_host_has_ended() {
+    run(async {
+        let server = store::<Sqlite>();
+        let backend = open(&server.url()).await;
+        let mut host = Host::start(&server.url());
+        host.holds("lease/one");
+        host.tell("fork");
+        let forked = pid(host.hears("forked ").parse().unwrap());
+        host.ends();
+        stays_held(&backend, "lease/one").await;
+        kill_process(forked, Signal::KILL).unwrap();
+        is_given_back(&backend, "lease/one").await;
+    });
+}
+
 #[test]
 fn a_host_that_stands_still_is_not_dead() {
     run(async {

@@ -104,6 +104,11 @@ impl Host {
                 say(&format!("child {}", child.expect("sleep can be run").id()));
             }
             ["exit"] => std::process::exit(0),
+            // What a process does that forks without `exec`, in a language that may.
+            ["fork"] => {
+                let fork = "fifo=$(mktemp -u); mkfifo $fifo; exec 7<>$fifo; rm $fifo; (read -t 1000 <&7) & echo; echo \"@ forked $!\"";
+                panic!("bash cannot be run: {}", Command::new("bash").args(["-c", fork]).stdin(Stdio::null()).exec());
+            }
             ["exec"] => {
                 say("exec");
                 panic!("sleep cannot be run: {}", Command::new("sleep").arg("1000").stdin(Stdio::null()).exec());

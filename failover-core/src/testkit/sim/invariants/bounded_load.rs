@@ -7,10 +7,10 @@ use crate::machine::{Call, Effect, Reply};
 use crate::testkit::sim::scene::{Fact, Scene};
 use crate::time::Time;
 
-/// The most calls of a node in a beat of a second, whatever the number of jobs; with shorter beats, as many more in a second. Three dozen of them are for
+/// The most calls of a node in a beat of a second, whatever the number of jobs; with shorter beats, as many more in a second. A good part of them is for
 /// what is written once, a call each: the steps of a switchover, a failure's claim, its actions and times, the history. What comes nearest is a
 /// node that takes the role over twice in a second, and both times finds two nodes dead: it fences them and looks whose claims there are each time.
-const MOST: u32 = 96;
+const MOST: u32 = 72;
 
 /// The most terms of the active lease that a node is granted in ten beats of a second: a role that goes to and fro, and a fence found out.
 const MOST_TERMS: u32 = 12;

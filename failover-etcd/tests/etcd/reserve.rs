@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use failover_core::lease::{Acquired, Tenant};
+use failover_core::time::{Clock as _, SystemClock};
 use failover_core::{Lease, LeaseManager, Member};
 use failover_etcd::EtcdStore;
 use failover_etcd::etcd_client::Client;
@@ -32,7 +33,10 @@ async fn one_that_is_taken_up_is_not_written_again_and_what_it_hung_on_goes_with
     let mut host = client(&etcd.url()).await;
     let (a, b) = (member("a", 1), member("b", 2));
     let mut lease = granted(&active, "active", &a, LONG).await;
-    for round in 0..5 {
+    let (clock, mut quick) = (SystemClock::new(), 0);
+    // On a machine that is too busy the successor may come too late now and then, and then the reservation is written again.
+    for round in 0..40 {
+        let start = clock.now();
         let (old, before) = (hangs_on(&mut host, "active").await, revision(&mut host).await);
         let releasing = {
             let (active, lease) = (active.clone(), lease.clone());
@@ -40,7 +44,11 @@ async fn one_that_is_taken_up_is_not_written_again_and_what_it_hung_on_goes_with
         };
         let next = in_turn(&standby, &b).await;
         releasing.await.unwrap().unwrap();
-        assert_eq!(revision(&mut host).await, before + 2, "round {round}: the release and the grant");
+        let written = revision(&mut host).await - before;
+        if clock.now().since(start) < Duration::from_millis(100) {
+            assert_eq!(written, 2, "round {round}: the release and the grant");
+            quick += 1;
+        }
         assert!(next.term > lease.term);
         standby.renew(&next).await.unwrap();
         until("it is given back", || {
@@ -49,8 +57,12 @@ async fn one_that_is_taken_up_is_not_written_again_and_what_it_hung_on_goes_with
         })
         .await;
         standby.release(&next, None).await.unwrap();
+        if quick == 5 {
+            return;
+        }
         lease = granted(&active, "active", &a, LONG).await;
     }
+    panic!("the successor came in time {quick} times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

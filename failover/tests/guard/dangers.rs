@@ -4,45 +4,49 @@ use std::time::Duration;
 
 use failover::lease::Tenant;
 use failover::time::{Clock as _, SystemClock};
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::stage::{Host, Sqlite, Store as _, gone, is_given_back, open, pid, run, stays_held, store, tenant};
 
-/// A child that was started under the host's rights may do things under them, however the host `ends`.
-fn nothing_is_given_back_before_a_child_has_ended(ends: impl FnOnce(&mut Host)) {
-    nothing_is_given_back_before_a_child_of(Host::start, ends);
-}
-
-fn nothing_is_given_back_before_a_child_of(start: impl FnOnce(&str) -> Host, ends: impl FnOnce(&mut Host)) {
+/// What was started under the host's rights may do things under them, however the host `ends`: that gives what goes on.
+fn nothing_is_given_back_before_the_end_of(start: impl FnOnce(&str) -> Host, ends: impl FnOnce(&mut Host) -> Pid) {
     run(async {
         let server = store::<Sqlite>();
         let backend = open(&server.url()).await;
         let mut host = start(&server.url());
         host.holds("lease/one");
+        let goes_on = ends(&mut host);
+        stays_held(&backend, "lease/one").await;
+        kill_process(goes_on, Signal::KILL).unwrap();
+        is_given_back(&backend, "lease/one").await;
+    });
+}
+
+/// Of a child.
+fn nothing_is_given_back_before_a_child_has_ended(start: impl FnOnce(&str) -> Host, ends: impl FnOnce(&mut Host)) {
+    nothing_is_given_back_before_the_end_of(start, |host| {
         host.tell("child");
         let child = pid(host.hears("child ").parse().unwrap());
-        ends(&mut host);
-        stays_held(&backend, "lease/one").await;
-        kill_process(child, Signal::KILL).unwrap();
-        is_given_back(&backend, "lease/one").await;
+        ends(host);
+        child
     });
 }
 
 #[test]
 fn nothing_is_given_back_while_a_child_of_the_dead_host_lives() {
-    nothing_is_given_back_before_a_child_has_ended(Host::kill);
+    nothing_is_given_back_before_a_child_has_ended(Host::start, Host::kill);
 }
 
 /// As on a machine that is so busy that the guard's process comes to nothing for a while.
 #[test]
 fn a_host_that_is_dead_before_its_guard_begins_is_guarded_all_the_same() {
-    nothing_is_given_back_before_a_child_of(Host::with_late_guard, Host::kill);
+    nothing_is_given_back_before_a_child_has_ended(Host::with_late_guard, Host::kill);
 }
 
 /// As a parent does that leaves its work to a child.
 #[test]
 fn nothing_is_given_back_while_a_child_goes_on_for_a_host_that_has_ended() {
-    nothing_is_given_back_before_a_child_has_ended(|host| {
+    nothing_is_given_back_before_a_child_has_ended(Host::start, |host| {
         host.tell("exit");
         host.ends();
     });
@@ -51,17 +55,11 @@ fn nothing_is_given_back_while_a_child_goes_on_for_a_host_that_has_ended() {
 /// As a process does that goes into the background.
 #[test]
 fn nothing_is_given_back_while_what_the_host_has_forked_goes_on_and_the_host_has_ended() {
-    run(async {
-        let server = store::<Sqlite>();
-        let backend = open(&server.url()).await;
-        let mut host = Host::start(&server.url());
-        host.holds("lease/one");
+    nothing_is_given_back_before_the_end_of(Host::start, |host| {
         host.tell("fork");
         let forked = pid(host.hears("forked ").parse().unwrap());
         host.ends();
-        stays_held(&backend, "lease/one").await;
-        kill_process(forked, Signal::KILL).unwrap();
-        is_given_back(&backend, "lease/one").await;
+        forked
     });
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Hot<'a> {
     Release { lease: &'a Lease, successor: Option<&'a NodeId>, lasts: i64, reserved: i64 },
     /// `assign`, if the cluster's revision is still `before` and the fence's term is installed: writes `rows`, as
     /// [`Save::Rows`](crate::dialect::Save::Rows) takes them, and the revision `after`. The number does not matter. Hints at [`JOBS`](crate::keys::JOBS).
-    /// Only asked of a database with [`Words::save_jobs_and_revision`](crate::dialect::Words::save_jobs_and_revision), and, unlike the others, never to be sent twice: what the
+    /// Only asked of a database with [`Words::save_jobs_and_revision`](crate::dialect::Words::save_jobs_and_revision), and, as `Put` where nothing is, never to be sent twice: what the
     /// first has applied, the second finds changed.
     Assign { fence: &'a Lease, rows: &'a str, before: u64, after: u64 },
     /// `assign` of nothing, if a fence is there: installs a higher term. The number is the cluster's revision.

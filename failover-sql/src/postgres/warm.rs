@@ -1,7 +1,7 @@
 //! Statements are made ready before they are needed.
 //!
 //! A session parses and plans a statement when it first has to run it, and that takes longer than to run it. What a takeover consists of is run when one happens, and
-//! hardly ever before: so a handle that holds a lease, or has, runs all of it once on each of its connections, on behalf of a cluster that cannot exist. That touches nothing and
+//! hardly ever before: so a handle that holds a lease, or has, runs all of it once on each connection that it would go over, on behalf of a cluster that cannot exist. That touches nothing and
 //! locks nothing.
 
 use std::sync::Arc;
@@ -31,8 +31,11 @@ impl Database {
         let database = Arc::clone(self);
         // Beside the call, which is over. Whoever comes meanwhile takes another.
         tokio::spawn(async move {
+            // As long as a call may take: a connection that is dead must not keep its turn.
+            let limit = database.server.options.common.timeout;
+            let warmed = tokio::time::timeout(limit, database.warm(taken.get())).await;
             // What a server refuses to run, whoever has to run it is told.
-            if matches!(database.warm(taken.get()).await, Ok(()) | Err(sqlx::Error::Database(_))) {
+            if matches!(warmed, Ok(Ok(()) | Err(sqlx::Error::Database(_)))) {
                 taken.give_back();
             }
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use failover_core::job::Submitted;
 use failover_core::lease::{Acquired, Renewed};
-use failover_core::{ClusterName, ErrorKind, JobAssigner, LeaseManager, Revision};
+use failover_core::{ClusterName, ErrorKind, JobAssigner, LeaseManager, Revision, StateKey, StateStore};
 use failover_testing::postgres::Postgres;
 use failover_testing::proxy::Proxy;
 use sqlx::{Connection, Executor, PgConnection};
@@ -118,6 +118,32 @@ async fn a_half_open_connection_costs_one_call() {
     proxy.half_open();
     assert!(tokio::time::timeout(Duration::from_millis(300), store.renew(&lease)).await.is_err());
     assert_eq!(store.renew(&lease).await.unwrap(), Renewed::Extended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_die_while_they_are_made_ready_do_not_keep_their_turns() {
+    let database = SERVER.database();
+    let proxy = proxy().await;
+    let limit = Duration::from_secs(4);
+    let cluster = ClusterName::new("c").unwrap();
+    let store = options(&database.url_at(proxy.port())).timeout(limit).open(&cluster).await.unwrap();
+    granted(&store, "l", &member("a", 1), LONG).await;
+    let key = StateKey::new("k").unwrap();
+    // Each statement takes so long that the first call on each connection is over, and making it ready has just begun.
+    proxy.delay(Duration::from_millis(100));
+    let calls: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move { store.get(&key).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    proxy.half_open();
+    proxy.heal();
+    let answered = in_the_end(async || store.get(&key).await);
+    assert_eq!(tokio::time::timeout(limit * 4, answered).await.expect("they are given up"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

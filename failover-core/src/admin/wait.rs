@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tracing::info;
+
 use super::{Admin, PAGE};
 use crate::control::Overdue;
 use crate::error::{Error, Result};
@@ -36,7 +38,8 @@ pub enum Waited {
 
 impl Admin {
     /// Waits until a run of the job has ended, or the job is over. A run that was lost with its node counts as ended: whoever waits
-    /// for it goes on. There is no deadline: put one around it. Cancel safe.
+    /// for it goes on. There is no deadline: put one around it. Which run it is was decided once the log says, at `info`, "waits for a
+    /// job". Cancel safe.
     ///
     /// # Errors
     /// The store's, if it is of no use to try again; a store that is away for a while only makes it take longer.
@@ -49,7 +52,11 @@ impl Admin {
                 let Some(record) = feed.jobs.get(job) else {
                     return Ok(if first.is_some() { Waited::Removed } else { Waited::Absent });
                 };
-                let (submitted, epoch) = *first.get_or_insert_with(|| (record.submitted, awaited(record)));
+                let (submitted, epoch) = *first.get_or_insert_with(|| {
+                    let epoch = awaited(record);
+                    info!(%job, epoch = epoch.0, ?until, "waits for a job");
+                    (record.submitted, epoch)
+                });
                 if record.submitted != submitted {
                     return Ok(Waited::Removed);
                 }

@@ -2,13 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{CALM, Place, Process};
-
-fn start(place: &Place, name: &str, options: &[&str]) -> Process {
-    let mut node = place.node_with(name, &[&CALM[..], options].concat());
-    node.event("node_joined");
-    node
-}
+use crate::common::{CALM, Place};
 
 fn add(place: &Place, id: &str, options: &[&str]) {
     place.json([&["job", "add", id], options, &["--", "sleep", "1000"]].concat());
@@ -32,8 +26,10 @@ fn until_owners(place: &Place, wanted: &Value) {
 fn the_first_node_fills_up_then_the_next_then_jobs_wait_and_start_as_slots_free() {
     let place = Place::new();
     place.json(["roster", "set", "b,a"]);
-    let _b = start(&place, "b", &["--capacity", "2"]);
-    let _a = start(&place, "a", &["--capacity", "1"]);
+    let _nodes = place.line_up([
+        ("b", &[&CALM[..], &["--capacity", "2"]].concat()),
+        ("a", &[&CALM[..], &["--capacity", "1"]].concat()),
+    ]);
     for job in ["1", "2"] {
         add(&place, job, &[]);
     }
@@ -57,11 +53,11 @@ fn the_first_node_fills_up_then_the_next_then_jobs_wait_and_start_as_slots_free(
 #[test]
 fn pins_labels_and_groups_are_held_and_a_job_that_fits_nowhere_says_why_for_each_node() {
     let place = Place::new();
-    let _nodes = [
-        start(&place, "a", &["--label", "zone=eu", "--label", "disk=slow"]),
-        start(&place, "b", &["--label", "zone=us", "--label", "disk=fast"]),
-        start(&place, "c", &["--label", "zone=eu", "--label", "disk=fast"]),
-    ];
+    let _nodes = place.line_up([
+        ("a", &[&CALM[..], &["--label", "zone=eu", "--label", "disk=slow"]].concat()),
+        ("b", &[&CALM[..], &["--label", "zone=us", "--label", "disk=fast"]].concat()),
+        ("c", &[&CALM[..], &["--label", "zone=eu", "--label", "disk=fast"]].concat()),
+    ]);
     // Nobody is pinned to a node that nobody has heard of.
     place.until_status("all three are known", |s| s["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3));
     add(&place, "pinned", &["--pin", "c,b"]);
@@ -87,8 +83,7 @@ fn pins_labels_and_groups_are_held_and_a_job_that_fits_nowhere_says_why_for_each
 #[test]
 fn what_cannot_ever_run_is_refused_when_it_is_added() {
     let place = Place::new();
-    let mut a = start(&place, "a", &["--capacity", "5"]);
-    a.role("active");
+    let _a = place.line_up([("a", &[&CALM[..], &["--capacity", "5"]].concat())]);
     for (options, rule) in [
         (
             &["--pin", "a,x"][..],
@@ -111,7 +106,7 @@ fn what_cannot_ever_run_is_refused_when_it_is_added() {
 #[test]
 fn the_roster_and_the_strategy_are_edited_while_everything_runs() {
     let place = Place::new();
-    let _nodes = [start(&place, "a", &[]), start(&place, "b", &[]), start(&place, "c", &[])];
+    let _nodes = place.calm_nodes(["a", "b", "c"]);
     add(&place, "1", &[]);
     until_owners(&place, &json!({"1": "a"}));
     assert_eq!(place.json(["roster", "set", "b,a"])[0], json!({"roster": ["b", "a"]}));

@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Place, Process};
+use crate::common::{Place, Process, eventually};
 
-/// Waits in a process of its own.
+/// Waits in a process of its own, which knows what it waits for when this returns: looking later, it might wait for a later run.
 fn wait(place: &Place, args: &[&str]) -> Process {
     let mut command = place.command();
-    command.args(["--json", "job", "wait"]).args(args);
-    Process::start("wait", command)
+    command.args(["--json", "job", "wait"]).args(args).env("RUST_LOG", "failover_core=info");
+    let waiting = Process::start("wait", command);
+    eventually("it knows for what", || waiting.errors().contains("waits for a job").then_some(()));
+    waiting
 }
 
 /// What it told, and its exit status.

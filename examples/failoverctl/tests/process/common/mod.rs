@@ -148,18 +148,24 @@ impl Place {
     }
 
     fn nodes_with<const N: usize>(&self, names: [&str; N], options: &[&str]) -> [Process; N] {
-        let mut nodes = names.map(|name| {
+        self.line_up(names.map(|name| (name, options)))
+    }
+
+    /// Starts nodes with options, one after another, so that the first is active, the second its standby and the others behind them:
+    /// of nodes that begin together, whoever is heard of first stands before the others.
+    pub(crate) fn line_up<const N: usize>(&self, nodes: [(&str, &[&str]); N]) -> [Process; N] {
+        let mut line: Vec<Process> = Vec::with_capacity(N);
+        for (name, options) in nodes {
             let mut node = self.node_with(name, options);
             node.event("node_joined");
-            if name == names[0] {
-                node.role("active");
+            match &mut line[..] {
+                [] => drop(node.role("active")),
+                [first] => drop(first.event("standby_appointed")),
+                [..] => {}
             }
-            node
-        });
-        if N > 1 {
-            nodes[0].event("standby_appointed");
+            line.push(node);
         }
-        nodes
+        line.try_into().unwrap_or_else(|_| unreachable!("as many as were named"))
     }
 
     /// The cluster's status.

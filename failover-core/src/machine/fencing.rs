@@ -62,6 +62,12 @@ pub(super) struct Fencing {
     me: Member,
     timing: Timing,
     victims: BTreeMap<NodeId, Victim>,
+    told: Told,
+}
+
+/// Deaths that no lease has to be taken for.
+#[derive(Debug, Clone, Default)]
+struct Told {
     /// Members whose node is back under a later incarnation, which had to wait for their lease to lapse.
     replaced: BTreeMap<Member, Death>,
     /// Members that are fenced and on record; their silence needs nothing more.
@@ -70,7 +76,7 @@ pub(super) struct Fencing {
 
 impl Fencing {
     pub(super) fn new(me: Member, timing: Timing) -> Self {
-        Self { me, timing, victims: BTreeMap::new(), replaced: BTreeMap::new(), settled: BTreeSet::new() }
+        Self { me, timing, victims: BTreeMap::new(), told: Told::default() }
     }
 
     /// Is as fast as this from now on.
@@ -112,6 +118,25 @@ impl Fencing {
     ) {
         let owners: BTreeMap<&Member, Time> =
             mirror.board.owners().filter(|(owner, _)| owner.node != self.me.node).collect();
+        self.told.settled.retain(|member| peers.shows(member));
+
+        let covered = mirror.covers(settled_since);
+        for (node, victim) in &mut self.victims {
+            if let Some(lease) = victim.claim.held(now) {
+                let term = lease.term;
+                for owner in owners.keys().filter(|owner| owner.node == *node) {
+                    victim.find_dead(now, (*owner).clone(), Reason::LeaseTaken, term, &mut self.told);
+                }
+            }
+            let is_left = owners.keys().any(|owner| victim.dead.contains_key(*owner));
+            if covered && !is_left && victim.is_on_record() {
+                self.told.settled.extend(std::mem::take(&mut victim.dead).into_keys());
+                victim.claim.release(now, None);
+            }
+        }
+        // What is done with makes room first: a later incarnation may have died meanwhile.
+        self.victims.retain(|_, victim| victim.is_wanted());
+
         let mut needed: BTreeSet<NodeId> = BTreeSet::new();
         for (owner, read_at) in &owners {
             if !Self::is_alive(owner, *read_at, peers) || peers.is_outdated(&owner.node, term) {
@@ -119,36 +144,19 @@ impl Fencing {
             }
         }
         for peer in peers.iter().filter(|peer| peer.missing && peer.member.node != self.me.node) {
-            if !self.settled.contains(&peer.member) && !is_known(&peer.member) {
+            if !self.told.settled.contains(&peer.member) && !is_known(&peer.member) {
                 needed.insert(peer.member.node.clone());
             }
         }
-        // What is done with makes room first: a later incarnation may have died meanwhile.
-        self.victims.retain(|_, victim| victim.is_wanted());
-        for node in &needed {
-            self.begin(now, node);
-        }
-        self.settled.retain(|member| peers.shows(member));
-
-        let covered = mirror.covers(settled_since);
         for (node, victim) in &mut self.victims {
-            if let Some(lease) = victim.claim.held(now) {
-                let term = lease.term;
-                for owner in owners.keys().filter(|owner| owner.node == *node) {
-                    victim.find_dead(now, (*owner).clone(), Reason::LeaseTaken, term);
-                }
-            }
-            let is_left = owners.keys().any(|owner| victim.dead.contains_key(*owner));
-            if victim.dead.is_empty() {
-                if !needed.contains(node) {
-                    victim.claim.release(now, None);
-                }
-            } else if covered && !is_left && victim.dead.values().all(|death| death.on_record == OnRecord::Claimed) {
-                self.settled.extend(std::mem::take(&mut victim.dead).into_keys());
+            if victim.dead.is_empty() && !needed.contains(node) {
                 victim.claim.release(now, None);
             }
         }
         self.victims.retain(|_, victim| victim.is_wanted());
+        for node in &needed {
+            self.begin(now, node);
+        }
     }
 
     /// Gives every lease back and seeks none: nothing is taken from anybody now. What was found out is found out again later.
@@ -159,7 +167,7 @@ impl Fencing {
             victim.dead.clear();
         }
         self.victims.retain(|_, victim| !victim.claim.is_idle());
-        self.replaced.clear();
+        self.told.replaced.clear();
     }
 
     /// Finds the incarnations that died and were replaced before anybody missed them: their successors say so. Nothing is taken from
@@ -169,13 +177,13 @@ impl Fencing {
             let Some(earlier) = peer.news.replaces else { continue };
             let member = Member::new(peer.member.node.clone(), earlier);
             let is_victim = self.victims.get(&member.node).is_some_and(|victim| victim.dead.contains_key(&member));
-            if !is_victim && !self.settled.contains(&member) && !is_known(&member) {
+            if !is_victim && !self.told.settled.contains(&member) && !is_known(&member) {
                 let death = || Death::new(now, Reason::Superseded, peer.term);
-                self.replaced.entry(member).or_insert_with(death);
+                self.told.replaced.entry(member).or_insert_with(death);
             }
         }
-        let told = self.replaced.extract_if(.., |_, death| death.on_record == OnRecord::Claimed);
-        self.settled.extend(told.map(|(member, _)| member));
+        let on_record = self.told.replaced.extract_if(.., |_, death| death.on_record == OnRecord::Claimed);
+        self.told.settled.extend(on_record.map(|(member, _)| member));
     }
 
     /// Whether the owner's heartbeats say that it lives. A look from before its job was read cannot know of it yet.
@@ -221,7 +229,7 @@ impl Fencing {
             if let Some((ticket, call)) = victim.claim.poll(now) {
                 if matches!(call, Call::Acquire { .. }) {
                     let missing = peers.get(node).filter(|peer| peer.missing).map(|peer| peer.member.clone());
-                    let missing = missing.filter(|member| !self.settled.contains(member));
+                    let missing = missing.filter(|member| !self.told.settled.contains(member));
                     let owners = mirror.board.owners().map(|(owner, _)| owner).filter(|owner| owner.node == *node);
                     victim.asked = owners.cloned().chain(missing).collect();
                 }
@@ -244,7 +252,7 @@ impl Fencing {
         match victim.claim.outcome(now, sent, ticket, outcome) {
             Some(ClaimEvent::Held { lease, .. }) => {
                 for member in std::mem::take(&mut victim.asked) {
-                    victim.find_dead(now, member, Reason::LeaseTaken, lease.term);
+                    victim.find_dead(now, member, Reason::LeaseTaken, lease.term, &mut self.told);
                 }
             }
             // The lease has passed to another: a later incarnation, or whoever was active before and took it. Either way the right
@@ -252,7 +260,7 @@ impl Fencing {
             Some(ClaimEvent::Refused(LeaseView { term, tenant: Tenant::Held { holder, .. } })) => {
                 let asked = std::mem::take(&mut victim.asked);
                 for member in asked.into_iter().filter(|member| *member != holder) {
-                    victim.find_dead(now, member, Reason::Superseded, term);
+                    victim.find_dead(now, member, Reason::Superseded, term, &mut self.told);
                 }
                 if !victim.dead.is_empty() {
                     victim.claim.stop_seeking();
@@ -280,7 +288,7 @@ impl Fencing {
     /// A failure to be put on record now, if any.
     pub(super) fn next_record(&mut self, now: Time) -> Option<Incident> {
         let deaths = self.victims.values_mut().flat_map(|victim| victim.dead.iter_mut());
-        for (member, death) in deaths.chain(&mut self.replaced) {
+        for (member, death) in deaths.chain(&mut self.told.replaced) {
             if matches!(death.on_record, OnRecord::Due(at) if now >= at) {
                 death.on_record = OnRecord::Open;
                 let (reason, term, found, is_claimed) = (death.reason, death.term, death.found, death.look);
@@ -306,13 +314,13 @@ impl Fencing {
 
     fn death(&mut self, member: &Member) -> Option<&mut Death> {
         let victim = self.victims.get_mut(&member.node).and_then(|victim| victim.dead.get_mut(member));
-        victim.or_else(|| self.replaced.get_mut(member))
+        victim.or_else(|| self.told.replaced.get_mut(member))
     }
 
     /// `wait`: every call for a lost node's lease that may be under way is; `recording`: so is one that puts a failure on record.
     pub(super) fn deadline(&self, wait: bool, recording: bool) -> Option<Time> {
         let claims = self.victims.values().filter(|_| !wait).filter_map(|victim| victim.claim.deadline());
-        let deaths = self.victims.values().flat_map(|victim| victim.dead.values()).chain(self.replaced.values());
+        let deaths = self.victims.values().flat_map(|victim| victim.dead.values()).chain(self.told.replaced.values());
         let deaths = deaths.filter(|_| !recording);
         let due = deaths.filter_map(|death| match death.on_record {
             OnRecord::Due(at) => Some(at),
@@ -331,14 +339,30 @@ impl Death {
     }
 }
 
+impl Told {
+    /// This member's death, which is found now unless it was told before: what is on record already is not put there again.
+    fn death(&mut self, now: Time, member: &Member, reason: Reason, term: Term) -> Death {
+        let mut death = self.replaced.remove(member).unwrap_or_else(|| Death::new(now, reason, term));
+        if self.settled.contains(member) {
+            death.on_record = OnRecord::Claimed;
+        }
+        death
+    }
+}
+
 impl Victim {
     /// Whether there is something to do about it yet, or something under way.
     fn is_wanted(&self) -> bool {
         !self.claim.is_idle() || !self.dead.is_empty()
     }
 
-    fn find_dead(&mut self, now: Time, member: Member, reason: Reason, term: Term) {
-        self.dead.entry(member).or_insert_with(|| Death::new(now, reason, term));
+    /// Whether it is dead, and every failure of it claimed.
+    fn is_on_record(&self) -> bool {
+        !self.dead.is_empty() && self.dead.values().all(|death| death.on_record == OnRecord::Claimed)
+    }
+
+    fn find_dead(&mut self, now: Time, member: Member, reason: Reason, term: Term, told: &mut Told) {
+        self.dead.entry(member).or_insert_with_key(|member| told.death(now, member, reason, term));
     }
 
     /// The node's lease is not this node's any more: what is not settled has to be proven again.

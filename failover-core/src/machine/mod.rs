@@ -41,6 +41,8 @@ mod effect;
 mod estate;
 mod event;
 mod fencing;
+#[cfg(test)]
+mod fencing_tests;
 mod fitness;
 mod ground;
 mod handover;

@@ -17,9 +17,9 @@ use crate::timing::Timing;
 /// heard of a faster one yet is missed for that. Advice, as ever: the lease decides.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Overdue {
-    own: Duration,
+    pub(super) own: Duration,
     /// Of whoever is as fast as it was started.
-    started: Timing,
+    pub(super) started: Timing,
 }
 
 impl Overdue {

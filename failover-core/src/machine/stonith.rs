@@ -111,12 +111,15 @@ impl Machine {
             peers.shows(member) && (known.off || !is_back)
         });
         match self.stonith.order.as_ref().map(|order| (order.progress, order.until)) {
-            None => self.begin_order(now, out),
-            Some((Progress::Looking, _)) => {}
+            None | Some((Progress::Looking, _)) => {}
             Some((Progress::Asked, until)) if now >= until => self.refuse_order(now, Reason::FencedTooLate, None, out),
             Some((Progress::Asked, _)) => self.review_order(now, out),
             Some((Progress::Releasing(_), until)) if now >= until => self.stonith.close(now),
             Some((Progress::Releasing(_), _)) => self.release_next(now, out),
+        }
+        // The next one's turn, if there was no order, or it has just ended.
+        if self.stonith.order.is_none() {
+            self.begin_order(now, out);
         }
     }
 

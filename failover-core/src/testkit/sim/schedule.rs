@@ -47,7 +47,7 @@ impl Schedule {
             fencers: None,
             responses: Vec::new(),
             ahead: false,
-            nudges: 10,
+            nudges: 100,
         };
         let mut acts = Vec::new();
         for (i, _) in setup.jobs.iter().enumerate() {

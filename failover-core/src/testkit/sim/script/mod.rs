@@ -174,7 +174,7 @@ impl Script {
             guards: guarded.then_some(GuardPlan { late: 0, notices: (millis(1), millis(1)), again: 0 }),
             responses: Vec::new(),
             ahead: true,
-            nudges: 0,
+            nudges: 1000,
         };
         let mut observer = Observer::strict(false);
         observer.heard = Some(Vec::new());

@@ -103,13 +103,14 @@ impl Admin {
         let mut steps = Steps { step, shown: 0 };
         let mut seen = Seen::from(unsure);
         loop {
+            // First: there is nothing to see of it yet, and a look would be in its way.
+            self.pause(self.backend.state.changed(&control::switchover_key()), poll(within), Some(deadline)).await;
             if let Some(over) = self.look_after(&wish, &mut seen, &mut steps, deadline).await? {
                 return ended(over);
             }
             if self.clock.now() >= deadline {
                 return self.give_up(seen).await;
             }
-            self.pause(self.backend.state.changed(&control::switchover_key()), poll(within), Some(deadline)).await;
         }
     }
 

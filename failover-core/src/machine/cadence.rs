@@ -151,8 +151,7 @@ impl Machine {
         let news = News { lag: self.lag(now), ..self.news() };
         let term = self.node.term().unwrap_or_default();
         // Giving the role away comes first: to tell of it would be in its way.
-        let gives_away = matches!(self.stage, Stage::Demoting | Stage::Leaving) && !self.active.claim.is_idle();
-        if !gives_away && self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
+        if !self.gives_away() && self.cadence.beaten.as_ref().is_none_or(|beaten| *beaten != (term, lasting(&news))) {
             // What is new about a node is told at once, yet not one thing upon the other, and not much more than ten times a beat.
             let is_rare = self.cadence.beat.times(now, beat) < NEWS_AT_ONCE_IN_A_BEAT;
             self.cadence.beat.bring_forward(now, if is_rare { beat / 50 } else { beat / 10 });

@@ -94,6 +94,11 @@ impl Claim {
         &self.name
     }
 
+    /// Whether it is being given back.
+    pub fn is_releasing(&self) -> bool {
+        matches!(self.state, State::Releasing { .. })
+    }
+
     /// Begins to seek the lease.
     pub fn seek(&mut self, now: Time) {
         if self.is_idle() {

@@ -4,13 +4,14 @@
 //! has stopped is written beside the release and not before it: nothing depends on that step, for whoever is active next closes the switchover with it or without.
 //! Where the target fails meanwhile, this node gives the lease to itself instead: it leads again under a term of its own, two round trips later.
 
-use super::Machine;
 use super::effect::Effect;
 use super::reason::Reason;
 use super::table::{Stage, Trigger};
 use super::wishes::Attempt;
+use super::{Machine, Purpose};
 use crate::control::{SwitchPhase, SwitchWay, Switchover};
 use crate::ids::{NodeId, Version};
+use crate::lease::Lease;
 use crate::state::Expect;
 use crate::time::Time;
 
@@ -48,24 +49,38 @@ impl Machine {
         self.fire(now, Trigger::StepDown, out);
     }
 
-    /// To whom the active lease goes now that the host has stopped.
-    pub(super) fn heir(&mut self, now: Time, out: &mut Vec<Effect>) -> Option<NodeId> {
-        let Some(handover) = self.wishes.handover.take() else { return self.successor.take() };
+    /// Gives the active lease on, now that the host has stopped. It is sent before what tells of it.
+    pub(super) fn give_on(&mut self, now: Time, lease: Lease, out: &mut Vec<Effect>) {
+        let (successor, released) = self.heir(now);
+        self.active.claim.release(now, successor);
+        if let Some((ticket, call)) = self.active.claim.poll(now) {
+            self.call(now, Purpose::Active(ticket), call, out);
+        }
+        if let Some((version, attempt)) = released {
+            self.write_wish(now, Expect::Version(version), attempt, lease, out);
+        }
+    }
+
+    /// To whom the lease goes, and what to write about that.
+    fn heir(&mut self, now: Time) -> (Option<NodeId>, Option<(Version, Attempt)>) {
+        let Some(handover) = self.wishes.handover.take() else { return (self.successor.take(), None) };
         if self.stage != Stage::Demoting {
             // It has to go faster: whoever takes over closes the switchover.
-            return Some(handover.to);
+            return (Some(handover.to), None);
         }
         let withdrawn = self.wishes.is_replaced(&handover.wish).then_some(Reason::WishWithdrawn);
         if let Some(reason) = withdrawn.or_else(|| self.unfit(&handover.to)) {
-            return Some(self.take_back(now, &handover, reason));
+            return (Some(self.take_back(now, &handover, reason)), None);
         }
-        if let Some(lease) = self.active.claim.held(now).cloned() {
-            let me = self.config.member.node.clone();
-            let took = self.wishes.known_for(now, &handover.wish);
-            let attempt = Attempt::on(now, handover.wish, took).step(SwitchPhase::Released, &me, Reason::HostDemoted);
-            self.write_wish(now, Expect::Version(handover.version), attempt, lease, out);
-        }
-        Some(handover.to)
+        let (Handover { wish, version, to }, me) = (handover, self.config.member.node.clone());
+        let took = self.wishes.known_for(now, &wish);
+        (Some(to), Some((version, Attempt::on(now, wish, took).step(SwitchPhase::Released, &me, Reason::HostDemoted))))
+    }
+
+    /// Whether the role is on its way to another: no call of less weight is to be in the way of that one.
+    pub(super) fn gives_away(&self) -> bool {
+        let claim = &self.active.claim;
+        claim.is_releasing() || (matches!(self.stage, Stage::Demoting | Stage::Leaving) && !claim.is_idle())
     }
 
     /// The role stays here: the lease is given to this very node, and comes back under a higher term.

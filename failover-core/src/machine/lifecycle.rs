@@ -290,11 +290,13 @@ impl Machine {
     /// Gives the active lease back once the host does nothing under it any more (law 8).
     fn give_back_active(&mut self, now: Time, out: &mut Vec<Effect>) {
         let leading = matches!(self.stage, Stage::Promoting | Stage::Active | Stage::Inactive | Stage::Standby);
-        if !leading && self.is_host_quiet() && self.active.claim.held(now).is_some() {
-            let successor = self.heir(now, out);
+        if !leading
+            && self.is_host_quiet()
+            && let Some(lease) = self.active.claim.held(now).cloned()
+        {
             self.take_role(Role::Inactive, Reason::HostDemoted, out);
             self.active.drop_right(Reason::HostDemoted, out);
-            self.active.claim.release(now, successor);
+            self.give_on(now, lease, out);
         }
     }
 

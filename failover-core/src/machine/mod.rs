@@ -347,6 +347,8 @@ impl Machine {
         match hint {
             Hint::Heartbeats => self.cadence.look.hint_apart(now, self.timing.beat()),
             Hint::Jobs => self.cadence.feed.hint(now, self.timing.beat()),
+            // Mostly its own step of it.
+            Hint::Control if self.gives_away() => self.cadence.control.hint_apart(now, self.timing.beat()),
             Hint::Control => self.cadence.control.hint(now, self.timing.beat()),
             Hint::Lease(name) if name == self.active.claim.name() => self.active.claim.hint(now),
             Hint::Lease(name) if name == self.node.claim.name() => self.node.claim.hint(now),

@@ -148,10 +148,33 @@ pub(crate) struct NodeArgs {
     /// How long that may run
     #[arg(long, default_value = "60s", value_name = "DURATION", requires = "on_incident")]
     pub(crate) on_incident_within: Span,
+    /// What to run, by `sh -c`, to switch the machine of a node off that is silent, so that its leases need not lapse first. It is told whose in
+    /// `FAILOVER_LOST_NODE` and `FAILOVER_LOST_INCARNATION`. Status 0 only once that machine is off: else two may be active
+    #[arg(long, value_name = "CMD")]
+    pub(crate) fencer: Option<String>,
+    /// How long that may run
+    #[arg(long, default_value = "30s", value_name = "DURATION", requires = "fencer")]
+    pub(crate) fencer_within: Span,
+    /// For how long a node is silent before it counts as missing: the ttl if not given, or half of it with --fencer
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) missing: Option<Span>,
     #[command(flatten)]
     pub(crate) clients: ClientArgs,
     #[command(flatten)]
     pub(crate) pace: Pace,
+}
+
+impl NodeArgs {
+    pub(crate) fn timing(&self) -> Result<Timing, Invalid> {
+        let Pace { ttl, beat, .. } = &self.pace;
+        let missing = match &self.missing {
+            Some(missing) => missing.0,
+            // Whoever is silent is asked about while its leases last.
+            None if self.fencer.is_some() => ttl.0 / 2,
+            None => ttl.0,
+        };
+        Timing::builder(beat.0, ttl.0).missing(missing).build()
+    }
 }
 
 #[derive(Debug, Args)]

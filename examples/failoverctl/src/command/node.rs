@@ -1,5 +1,6 @@
 //! `node NAME`: a node whose jobs are external commands.
 
+use failover::fencer::CommandFencer;
 use failover::guard::Guard;
 use failover::machine::Finish;
 use failover::{Capacity, Node};
@@ -14,7 +15,7 @@ use crate::signals::Asked;
 use crate::store::{self, Absent};
 
 pub(crate) async fn run(global: &Global, args: &NodeArgs, guard: Option<Guard>) -> Result<u8, Failure> {
-    let timing = args.pace.timing()?;
+    let timing = args.timing()?;
     // Before a store is made for it.
     let capacity = Capacity::of(args.capacity)?;
     args.weight.map_or(Ok(capacity), |weight| capacity.with_weight(weight))?;
@@ -55,6 +56,9 @@ pub(crate) async fn run(global: &Global, args: &NodeArgs, guard: Option<Guard>) 
     if let Some(command) = &args.on_incident {
         let (grace, within) = (args.pace.grace(), args.on_incident_within.0);
         builder = builder.response("on-incident", OnIncident { command: command.clone(), grace, within });
+    }
+    if let Some(command) = &args.fencer {
+        builder = builder.node_fencer(CommandFencer::new(["sh", "-c", command], args.fencer_within.0)?);
     }
     let node = args.clients.apply(builder)?.start()?;
 

@@ -65,6 +65,8 @@ fn wrong_usage_is_named_by_field_value_and_rule_and_touches_nothing() {
         (&["run", "a", "--lease", "l"], &["<CMD>"]),
         (&["run", "a", "--", "true"], &["--lease"]),
         (&["promote", "a"], &["promote"]),
+        (&["node", "a", "--fencer-within", "1s"], &["--fencer <CMD>"]),
+        (&["node", "a", "--missing", "1s"], &["missing is `1s`", "it must be at least two beats"]),
         (&["--store", "", "status"], &["no store", "--store URL or set FAILOVER_STORE"]),
         (&["--store", "store.db", "status"], &["scheme", "sqlite"]),
         (&["--store", "nosql://x", "status"], &["scheme is `nosql`", "built in: sqlite"]),

@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod drain;
 mod explain;
+mod fencer;
 mod guard;
 mod incidents;
 mod input;

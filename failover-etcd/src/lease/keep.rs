@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use etcd_client::{LeaseKeepAliveStream, LeaseKeeper};
 use failover_core::lease::Renewed;
+use failover_core::time::Time;
 use failover_core::{Error, ErrorKind, Lease, LeaseName, Member, Result, Term};
 
 use super::new_id;
@@ -43,6 +44,8 @@ pub(crate) struct Holds {
     /// Asked for by calls that were given up: perhaps granted, and of no use to anybody.
     left: Mutex<HashMap<(LeaseName, Member), Vec<i64>>>,
     slots: Mutex<HashMap<LeaseName, Arc<Slot>>>,
+    /// Until when the holds last at least by what this handle was told.
+    lasting: Mutex<HashMap<LeaseName, (Member, Term, Time)>>,
 }
 
 /// One renewal of a lease at a time, over a stream that is kept open in between. The client has one for each etcd lease.
@@ -110,9 +113,23 @@ impl Holds {
         }
     }
 
-    /// Forgets the stream of a lease that was released.
+    /// A lease was granted or renewed by a call that began then.
+    pub(super) fn begun_anew(&self, lease: &Lease, sent: Time) {
+        let until = (lease.holder.clone(), lease.term, sent + lease.ttl);
+        lock(&self.lasting).insert(lease.name.clone(), until);
+    }
+
+    /// Until when what a lease hangs on lasts at least, if this handle knows.
+    pub(super) fn lasts_until(&self, lease: &Lease) -> Option<Time> {
+        let lasting = lock(&self.lasting);
+        let (holder, term, until) = lasting.get(&lease.name)?;
+        (*holder == lease.holder && *term == lease.term).then_some(*until)
+    }
+
+    /// Forgets a lease that was released.
     pub(super) fn close(&self, name: &LeaseName) {
         lock(&self.slots).remove(name);
+        lock(&self.lasting).remove(name);
     }
 }
 

@@ -60,7 +60,11 @@ impl LeaseManager for EtcdStore {
         match &acquired {
             // Its ttl began when its etcd lease was granted, which the caller learns only now.
             Acquired::Granted(_) if shared.now().since(sent) >= ttl => Err(late(&call, ttl)),
-            _ => Ok(acquired),
+            Acquired::Granted(lease) => {
+                shared.holds.begun_anew(lease, sent);
+                Ok(acquired)
+            }
+            Acquired::Refused(_) => Ok(acquired),
         }
     }
 
@@ -75,6 +79,7 @@ impl LeaseManager for EtcdStore {
             return Err(late(&call, lease.ttl));
         }
         if renewed == Renewed::Extended {
+            shared.holds.begun_anew(lease, sent);
             shared.tend();
         }
         Ok(renewed)

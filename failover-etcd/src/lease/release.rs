@@ -2,7 +2,7 @@
 //!
 //! A reservation hangs on what the hold hung on: so the successor does not wait until another etcd lease is granted. A successor that lives takes it up at once, which the
 //! watch tells; one that does not is given a shorter one, and nothing is written beside what the successor writes. Whoever dies in between leaves it until the hold would
-//! have lapsed.
+//! have lapsed. A hold that may lapse too soon for that, by what this handle knows, is kept alive once more before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,21 @@ impl Shared {
             Some(seen) => seen,
             None => self.stand(call, name).await?,
         };
+        let reservation = Timing::reservation(lease.ttl);
         while let Some(held) = standing.held_under(lease) {
+            let known = self.holds.lasts_until(lease).filter(|until| self.now() + reservation + PATIENCE <= *until);
+            let until = match (known, successor) {
+                (Some(until), _) => until,
+                (None, None) => self.now(),
+                (None, Some(_)) => {
+                    let sent = self.now();
+                    match self.keep_alive(call, None, held).await {
+                        Ok((_, kept)) => sent + kept.ttl,
+                        Err(fault) if fault.what == What::LeaseGone => return Ok(()),
+                        Err(fault) => return Err(call.error(fault)),
+                    }
+                }
+            };
             let mut ops = vec![Op::Delete { key: self.keys.hold(name) }];
             if let Some(node) = successor {
                 ops.push(Op::Put { key: self.keys.reserve(name), value: reserve_value(node), lease: held });
@@ -42,8 +56,9 @@ impl Shared {
                 Ok(done) => match done? {
                     Commit::Applied { .. } => {
                         self.holds.close(name);
+                        let patience = until.since(self.now() + reservation).min(PATIENCE);
                         match successor {
-                            Some(node) if tokio::time::timeout(PATIENCE, self.taken_up(name, held)).await.is_err() => {
+                            Some(node) if tokio::time::timeout(patience, self.taken_up(name, held)).await.is_err() => {
                                 // If this fails, it is kept for the successor a little longer.
                                 drop(tokio::time::timeout(TIDY, self.shorten(call, lease, node, held)).await);
                             }

@@ -6,7 +6,7 @@ use failover_core::lease::{Acquired, Tenant};
 use failover_core::time::{Clock as _, SystemClock};
 use failover_core::{Lease, LeaseManager, Member};
 use failover_etcd::EtcdStore;
-use failover_etcd::etcd_client::Client;
+use failover_etcd::etcd_client::{self, Client, GetOptions};
 use failover_testing::etcd::Etcd;
 
 use super::stock::hangs_on;
@@ -75,4 +75,47 @@ async fn one_that_nobody_takes_up_is_kept_for_a_third_of_the_ttl() {
     let Tenant::Reserved { successor, remaining } = tenant else { panic!("{tenant:?}") };
     assert_eq!(successor, node("b"));
     assert!(remaining <= LONG / 3 + Duration::from_secs(2), "{remaining:?}");
+}
+
+/// What the reservation of a lease hangs on, if there is one.
+async fn reserved_on(host: &mut Client, name: &str) -> Option<i64> {
+    let found = host.get("failover/", Some(GetOptions::new().with_prefix())).await.unwrap();
+    let reserve = found.kvs().iter().find(|kv| kv.key().ends_with(format!("/reserve/{name}").as_bytes()));
+    reserve.map(etcd_client::KeyValue::lease)
+}
+
+/// Whole seconds until an etcd lease lapses, without the one that has begun.
+async fn left(host: &mut Client, id: i64) -> i64 {
+    host.lease_client().time_to_live(id, None).await.unwrap().ttl()
+}
+
+/// A lease of this name is released by `by` shortly before it lapses.
+async fn is_kept(store: &EtcdStore, by: EtcdStore, mut host: Client, name: &str) {
+    const TTL: Duration = Duration::from_secs(9);
+    let lease = granted(store, name, &member("a", 1), TTL).await;
+    let old = hangs_on(&mut host, name).await;
+    until("less than two seconds of it are left", || {
+        let mut host = host.clone();
+        async move { left(&mut host, old).await <= 1 }
+    })
+    .await;
+    let releasing = tokio::spawn(async move { by.release(&lease, Some(&node("b"))).await });
+    until("it is reserved", || {
+        let mut host = host.clone();
+        let name = name.to_owned();
+        async move { reserved_on(&mut host, &name).await.is_some() }
+    })
+    .await;
+    let on = reserved_on(&mut host, name).await.expect("nobody takes it up");
+    let left = left(&mut host, on).await;
+    assert!(left >= 2, "{name}: a third of the ttl, of which the second that has begun is not told: {left}");
+    releasing.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_a_hold_that_is_about_to_lapse_is_kept_for_a_third_of_the_ttl_from_the_first_moment() {
+    let etcd = Etcd::start();
+    let (store, guard, host) = (open(&etcd.url()).await, open(&etcd.url()).await, client(&etcd.url()).await);
+    // By whom it was acquired, and by another who knows its token.
+    tokio::join!(is_kept(&store, store.clone(), host.clone(), "mine"), is_kept(&store, guard, host.clone(), "another"),);
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use failover::state::Expect;
 use failover::time::{Clock as _, SystemClock, Time};
-use failover::{Backend, ClusterName, Node, NodeId, Right, Role, Timing};
+use failover::{Backend, ClusterName, Node, NodeId, Right, Role, StateKey, Timing};
 
 /// No wait is longer; what takes so long is broken.
 const LONG: Duration = Duration::from_mins(1);
@@ -15,6 +16,8 @@ const LONG: Duration = Duration::from_mins(1);
 const BLOCKS: u32 = 5;
 /// A machine on which a thread that sleeps for a millisecond stands still for so long does not show what a lease stands.
 const STARVED: Duration = Duration::from_millis(50);
+/// Nor does a store that takes so long for one write.
+const STALLED: Duration = Duration::from_millis(300);
 /// How often it is tried on a machine that is too busy.
 const TRIES: u32 = 10;
 
@@ -58,18 +61,51 @@ async fn role(node: &Node, role: Role) {
     soon("the role", node.roles().wait_for(|now| *now == role)).await.expect("a node");
 }
 
-/// Node `b` on a host that does not block.
-async fn standby(url: &str, cluster: &str, ttl: Duration) -> (Node, thread::JoinHandle<()>) {
+/// How long the store takes for a write, by whoever writes again and again.
+#[derive(Default)]
+struct Pace {
+    began: AtomicU64,
+    slowest: AtomicU64,
+}
+
+impl Pace {
+    async fn measure(&self, store: Backend) {
+        let key = StateKey::new("pace").expect("a valid key");
+        loop {
+            self.began.store(now().as_nanos(), Ordering::Relaxed);
+            let _late = store.state.put(&key, b"pace", Expect::Any, None).await;
+            self.slowest();
+            self.began.store(u64::MAX, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// At most, with the write that is under way.
+    fn slowest(&self) -> Duration {
+        let under_way = now().as_nanos().saturating_sub(self.began.load(Ordering::Relaxed));
+        let before = self.slowest.fetch_max(under_way, Ordering::Relaxed);
+        Duration::from_nanos(before.max(under_way))
+    }
+}
+
+/// Node `b` on a host that does not block, where it is seen how fast the store is.
+async fn standby(url: &str, cluster: &str, ttl: Duration) -> (Node, Arc<Pace>, thread::JoinHandle<()>) {
     let (tell, told) = tokio::sync::oneshot::channel();
-    let (url, cluster) = (url.to_owned(), cluster.to_owned());
+    let (url, cluster, pace) = (url.to_owned(), cluster.to_owned(), Arc::new(Pace::default()));
+    let measured = pace.clone();
     let thread = thread::spawn(move || {
         host(async {
             let b = node(open(&url, Way::Open, &cluster).await, "b", ttl);
+            let probe = open(&url, Way::Open, "pace").await;
+            measured.began.store(u64::MAX, Ordering::Relaxed);
             assert!(tell.send(b.clone()).is_ok(), "the test waits");
-            b.finished().await;
+            tokio::select! {
+                _ = b.finished() => {}
+                () = measured.measure(probe) => {}
+            }
         });
     });
-    (soon("a standby", told).await.expect("a standby"), thread)
+    (soon("a standby", told).await.expect("a standby"), pace, thread)
 }
 
 /// Watches two nodes on a thread of its own.
@@ -118,20 +154,24 @@ pub(crate) fn keeps(url: &str, way: Way, ttl: Duration) {
     for attempt in 0..TRIES {
         match try_to_keep(url, way, ttl, &format!("keeps-{attempt}")) {
             Ok(()) => return,
-            Err((why, longest)) if longest >= STARVED => eprintln!("{why}; but a thread stood still for {longest:?}"),
-            Err((why, longest)) => panic!("{why}, on a machine that let no thread stand still for over {longest:?}"),
+            Err((why, longest, slowest)) if longest >= STARVED || slowest >= STALLED => {
+                eprintln!("{why}; but a thread stood still for {longest:?}, and a write took {slowest:?}");
+            }
+            Err((why, longest, slowest)) => panic!(
+                "{why}, on a machine that let no thread stand still for over {longest:?} and a store that took at most {slowest:?} for a write"
+            ),
         }
     }
     panic!("the machine is too busy to tell, {TRIES} times");
 }
 
-fn try_to_keep(url: &str, way: Way, ttl: Duration, cluster: &str) -> Result<(), (String, Duration)> {
+fn try_to_keep(url: &str, way: Way, ttl: Duration, cluster: &str) -> Result<(), (String, Duration, Duration)> {
     host(async {
         let backend = open(url, way, cluster).await;
         let home = backend.leases.home().expect("it has one");
         let a = node(backend, "a", ttl);
         role(&a, Role::Active).await;
-        let (b, thread) = standby(url, cluster, ttl).await;
+        let (b, pace, thread) = standby(url, cluster, ttl).await;
         role(&b, Role::Standby).await;
         let right = a.active();
         let token = |node: &Node| node.active().map(|right| right.token());
@@ -149,12 +189,12 @@ fn try_to_keep(url: &str, way: Way, ttl: Duration, cluster: &str) -> Result<(), 
         if lost.is_none() && (token(&a) != first || (a.role(), b.role()) != (Role::Active, Role::Standby)) {
             lost = Some(format!("another had its role: {:?}, then {:?}", first, token(&a)));
         }
-        let longest = watch.end();
+        let (longest, slowest) = (watch.end(), pace.slowest());
         assert_eq!(home.carried(), carried, "its node's calls are made at home");
         b.shutdown().await;
         a.shutdown().await;
         thread.join().expect("the other host ends");
-        lost.map_or(Ok(()), |why| Err((why, longest)))
+        lost.map_or(Ok(()), |why| Err((why, longest, slowest)))
     })
 }
 
@@ -164,7 +204,7 @@ pub(crate) fn loses(url: &str, ttl: Duration) {
     host(async {
         let a = node(open(url, Way::Here, cluster).await, "a", ttl);
         role(&a, Role::Active).await;
-        let (b, thread) = standby(url, cluster, ttl).await;
+        let (b, _pace, thread) = standby(url, cluster, ttl).await;
         role(&b, Role::Standby).await;
         let watch = Watch::over(&a, &b);
         let end = now() + LONG;

@@ -43,7 +43,12 @@ impl Shared {
                     let sent = self.now();
                     match self.keep_alive(call, None, held).await {
                         Ok((_, kept)) => sent + kept.ttl,
-                        Err(fault) if fault.what == What::LeaseGone => return Ok(()),
+                        // It lapses just now, unless the hold was given another one that this handle has not seen.
+                        Err(fault) if fault.what == What::LeaseGone && view.fresh => return Ok(()),
+                        Err(fault) if fault.what == What::LeaseGone => {
+                            (view, standing) = self.stand(call, name).await?;
+                            continue;
+                        }
                         Err(fault) => return Err(call.error(fault)),
                     }
                 }

@@ -92,7 +92,7 @@ impl Stage {
 #[test]
 fn a_later_incarnation_that_died_meanwhile_is_next_as_soon_as_the_earlier_one_is_settled() {
     let mut stage = Stage::new();
-    stage.see(Duration::from_secs(60));
+    stage.see(Duration::from_mins(1));
     stage.review(1);
     let ticket = stage.asks(1).unwrap();
     stage.is_refused(2, ticket);

@@ -55,7 +55,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a node whose jobs are external commands, until SIGTERM or SIGINT
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     /// Run a command on exactly one of the machines that call this; the others wait hot
     Run(RunArgs),
     /// Add, move, watch and remove jobs
@@ -112,7 +112,8 @@ impl Command {
     /// Whether a guard of this process is to give back what it holds, should it die.
     pub(crate) fn is_guarded(&self) -> bool {
         match self {
-            Self::Node(NodeArgs { pace, .. }) | Self::Run(RunArgs { pace, .. }) => !pace.no_guard,
+            Self::Node(args) => !args.pace.no_guard,
+            Self::Run(args) => !args.pace.no_guard,
             _ => false,
         }
     }
